@@ -1,0 +1,2 @@
+// Package sdk is the Secure IoT Registry SDK.
+package sdk
