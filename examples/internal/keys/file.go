@@ -80,11 +80,11 @@ func open(ctx context.Context, uri string) (crypto.PrivateKey, error) {
 	if loc.passFile != "" {
 		pass, err := readPrivate(loc.passFile)
 		if err != nil {
-			return nil, fmt.Errorf("passphrase of %s: %w", loc.path, err)
+			return nil, fmt.Errorf("keys: passphrase of %s: %w", loc.path, err)
 		}
 		opts = append(opts, pemutil.WithPassword(bytes.TrimRight(pass, "\r\n")))
 	}
-	key, err := pemutil.ParseKey(text, opts...)
+	key, err := pemutil.Parse(text, opts...)
 	switch {
 	case err == nil:
 	case encrypted(text):
@@ -92,7 +92,7 @@ func open(ctx context.Context, uri string) (crypto.PrivateKey, error) {
 	default: // the parser's text may quote the file, so it stays out
 		return nil, fmt.Errorf("%w: %s is not one PEM private key", ErrBadKey, loc.path)
 	}
-	if _, isPrivate := key.(interface{ Public() crypto.PublicKey }); !isPrivate {
+	if _, private := key.(interface{ Public() crypto.PublicKey }); !private {
 		return nil, fmt.Errorf("%w: %s holds no private key", ErrBadKey, loc.path)
 	}
 	return key, nil

@@ -64,7 +64,7 @@ func cut(text string, width int) string {
 // other people's files and must not move the cursor.
 func clean(text string) string {
 	return strings.Map(func(c rune) rune {
-		if unicode.IsControl(c) {
+		if unicode.In(c, unicode.Cc, unicode.Bidi_Control) {
 			return '?'
 		}
 		return c // a byte that is no UTF-8 arrives and leaves as U+FFFD
@@ -74,7 +74,7 @@ func clean(text string) string {
 // cleanLines is clean for text that may hold several lines and tabs.
 func cleanLines(text string) string {
 	return strings.Map(func(c rune) rune {
-		if unicode.IsControl(c) && c != '\n' && c != '\t' {
+		if c != '\n' && c != '\t' && unicode.In(c, unicode.Cc, unicode.Bidi_Control) {
 			return '?'
 		}
 		return c
