@@ -1,0 +1,63 @@
+package smdp
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/iotregistry/sdk/mno"
+	"github.com/iotregistry/sdk/registry/eid"
+)
+
+// Errors a [Store] returns, wrapped or not.
+var (
+	// ErrNotFound means that no record answers the query.
+	ErrNotFound = errors.New("smdp: no such profile")
+
+	// ErrChanged means that Put changed nothing: a record was changed by
+	// somebody else in between, or a unique value is taken. Read again, decide
+	// again.
+	ErrChanged = errors.New("smdp: profile was changed meanwhile")
+)
+
+// Store keeps profiles. Implementations are safe for concurrent use and take
+// copies; nobody modifies a Sealed or CodeHash that was stored or read.
+type Store interface {
+	// Find returns the profile that q selects, or ErrNotFound.
+	Find(ctx context.Context, q Query) (Profile, error)
+
+	// Put stores all of ps or none. A profile with Version 0 is new, any other
+	// replaces the record with that Version; stored versions count up by one. It
+	// is ErrChanged when a version is not the stored one, or when ICCID, a
+	// non-empty MatchingID, or Device with a non-zero ProfileID would not be
+	// unique.
+	Put(ctx context.Context, ps ...Profile) error
+}
+
+// Query selects one profile, by the first of these that is set.
+type Query struct {
+	ICCID      string
+	MatchingID string
+	Device     eid.ID // with ProfileID; with none, the device's highest profile ID
+	ProfileID  uint64
+}
+
+// Profile is one record of the order book.
+type Profile struct {
+	ICCID       string // canonical
+	Type        string
+	State       mno.State
+	Owner       string // functionRequesterIdentifier that may order it; empty: not yet anybody's
+	Device      eid.ID
+	ProfileID   uint64
+	Sealed      []byte   // the sealed IoT profile; dropped once it is of no more use
+	SealedSum   [32]byte // SHA-256 of Sealed, kept to recognise repeats
+	MatchingID  string
+	ByDevice    bool   // confirmed with an empty matching ID: the device selects
+	CodeHash    []byte // SHA-256 of the confirmation code; nil for none
+	SMDSAddress string
+	Told        mno.Point        // last point the operator has taken news of
+	Failure     *mno.StatusError // why State is Error
+	Changed     time.Time
+	Version     uint64 // of the record; 0 means not stored yet
+}
