@@ -41,7 +41,7 @@ func locate(ctx context.Context, uri string) (location, error) {
 	kind := apiv1.Type(strings.ToLower(scheme))
 	if kind != "file" && kind != apiv1.SoftKMS {
 		if kind.Validate() != nil {
-			return location{}, fmt.Errorf("%w: unknown scheme %q: use a path, file: or softkms:", ErrBadURI, scheme)
+			return location{}, fmt.Errorf("%w: unknown scheme %q; use a path, file:PATH or softkms:path=PATH", ErrBadURI, scheme)
 		}
 		return location{}, fmt.Errorf("%w: %s: these programs open file keys only; build them with go.step.sm/crypto/kms/%s", ErrNotBuiltIn, kind, kind)
 	}
