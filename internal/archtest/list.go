@@ -84,6 +84,9 @@ func Root() (string, error) {
 // List returns every package of the repository and every package they depend
 // on, tests' own dependencies left out, from one run of "go list".
 func List(ctx context.Context, root string) ([]*Package, error) {
+	if err := touch(root); err != nil {
+		return nil, fmt.Errorf("archtest: %w", err)
+	}
 	fields := "ImportPath,Dir,Name,Standard,DepOnly,Module,GoFiles,CgoFiles,IgnoredGoFiles,TestGoFiles,XTestGoFiles,Imports,TestImports,XTestImports,Deps,Error"
 	cmd := exec.CommandContext(ctx, "go", "list", "-e", "-deps", "-json="+fields, "./...")
 	cmd.Dir = root
