@@ -48,7 +48,7 @@ func (v *verification) daneTA(recs []tlsaRecord) (*Match, error) {
 		}
 	}
 	for _, r := range recs {
-		if r.Usage == UsageDANETA && r.MatchingType == MatchingFull {
+		if r.MatchingType == MatchingFull && slices.Contains(v.taUsages(), r.usage) {
 			v.addFromDNS(a, r)
 		}
 	}

@@ -75,20 +75,25 @@ type Match struct {
 // Failures are *Error: ErrNoMatch, ErrUnusable, ErrExpired, ErrWrongName or
 // ErrInvalid. VerifyChain does no I/O and reads no clock but opts.Now.
 func VerifyChain(chain []*x509.Certificate, tlsa []*dns.TLSA, opts ChainOptions) (*Match, error) {
-	return verifyChain(chain, tlsa, opts, opts.checkHost)
+	return verifyChain(chain, tlsa, opts, rules{opts.checkHost, opts.readUsage})
 }
 
-// verifyChain is VerifyChain with the name rule as an argument: a service's
-// name may match a wildcard, a device's may not.
-func verifyChain(chain []*x509.Certificate, tlsa []*dns.TLSA, opts ChainOptions, name nameCheck) (*Match, error) {
+// rules are what differs between services, devices and authorities.
+type rules struct {
+	name  func(leaf *x509.Certificate) error    // is the leaf for the name wanted?
+	usage func(usage uint8) (as uint8, _ error) // how a record's usage is read; an error makes it unusable
+}
+
+// verifyChain is VerifyChain under given rules.
+func verifyChain(chain []*x509.Certificate, tlsa []*dns.TLSA, opts ChainOptions, r rules) (*Match, error) {
 	if err := checkChain(chain); err != nil {
 		return nil, err
 	}
-	recs, why := usableTLSA(tlsa, opts.usable)
+	recs, why := usableTLSA(tlsa, r.usage)
 	if len(recs) == 0 {
 		return nil, &Error{Kind: Unusable, Err: why}
 	}
-	v := &verification{chain: chain, opts: opts, name: name, now: now(opts.Now)}
+	v := &verification{chain: chain, opts: opts, name: r.name, now: now(opts.Now)}
 	v.candidates = make([]candidate, len(chain))
 	for i, c := range chain {
 		v.candidates[i].cert = c
@@ -106,14 +111,11 @@ func verifyChain(chain []*x509.Certificate, tlsa []*dns.TLSA, opts ChainOptions,
 	return nil, err
 }
 
-// nameCheck says whether a leaf certificate is for the name wanted.
-type nameCheck func(*x509.Certificate) error
-
-func (o *ChainOptions) usable(usage uint8) error {
+func (o *ChainOptions) readUsage(usage uint8) (uint8, error) {
 	if usage <= UsagePKIXEE && o.Roots == nil && !o.MapPKIX {
-		return errors.New("usages 0 and 1 need ChainOptions.Roots")
+		return 0, errors.New("usages 0 and 1 need ChainOptions.Roots")
 	}
-	return nil
+	return usage, nil
 }
 
 func (o *ChainOptions) checkHost(leaf *x509.Certificate) error {
@@ -160,7 +162,7 @@ type verification struct {
 	chain      []*x509.Certificate
 	candidates []candidate // the chain, in order
 	opts       ChainOptions
-	name       nameCheck
+	name       func(*x509.Certificate) error
 	now        time.Time
 }
 
@@ -170,7 +172,7 @@ func (v *verification) leaf() *x509.Certificate { return v.chain[0] }
 // presented certificate at depth.
 func (v *verification) matching(recs []tlsaRecord, depth int, usages ...uint8) *dns.TLSA {
 	for _, r := range recs {
-		if slices.Contains(usages, r.Usage) && v.candidates[depth].matches(r) {
+		if slices.Contains(usages, r.usage) && v.candidates[depth].matches(r) {
 			return r.TLSA
 		}
 	}
@@ -235,7 +237,7 @@ func (v *verification) pkixEE(recs []tlsaRecord) (*Match, error) {
 // pkixTA is RFC 6698 section 2.1.1, usage 0: a path to a configured root
 // exists, and a CA in it matches.
 func (v *verification) pkixTA(recs []tlsaRecord) (*Match, error) {
-	has := slices.ContainsFunc(recs, func(r tlsaRecord) bool { return r.Usage == UsagePKIXTA })
+	has := slices.ContainsFunc(recs, func(r tlsaRecord) bool { return r.usage == UsagePKIXTA })
 	if !has || v.opts.Roots == nil || v.opts.MapPKIX {
 		return nil, nil
 	}
@@ -247,7 +249,7 @@ func (v *verification) pkixTA(recs []tlsaRecord) (*Match, error) {
 		for depth := 1; depth < len(path); depth++ {
 			c := candidate{cert: path[depth]}
 			for _, r := range recs {
-				if r.Usage == UsagePKIXTA && c.matches(r) {
+				if r.usage == UsagePKIXTA && c.matches(r) {
 					return &Match{Record: r.TLSA, Depth: depth, Certificate: c.cert, Chain: path}, nil
 				}
 			}

@@ -19,13 +19,14 @@ const maxRecords = 255
 // tlsaRecord is a usable TLSA record with its data decoded.
 type tlsaRecord struct {
 	*dns.TLSA
-	data []byte
+	usage uint8 // as read; may differ from the record's, see rules
+	data  []byte
 }
 
 // usableTLSA decodes the records and keeps those that RFC 7671 section 4 calls
 // usable, less those that digest agility sets aside. The error says why the
 // first of the others was dropped; it is for the message when none is left.
-func usableTLSA(rrs []*dns.TLSA, usable func(usage uint8) error) ([]tlsaRecord, error) {
+func usableTLSA(rrs []*dns.TLSA, read func(usage uint8) (uint8, error)) ([]tlsaRecord, error) {
 	if len(rrs) > maxRecords {
 		return nil, fmt.Errorf("%d TLSA records; at most %d are looked at", len(rrs), maxRecords)
 	}
@@ -33,8 +34,9 @@ func usableTLSA(rrs []*dns.TLSA, usable func(usage uint8) error) ([]tlsaRecord, 
 	recs := make([]tlsaRecord, 0, len(rrs))
 	for _, rr := range rrs {
 		data, err := decodeTLSA(rr)
+		var usage uint8
 		if err == nil {
-			err = usable(rr.Usage)
+			usage, err = read(rr.Usage)
 		}
 		if err != nil {
 			if first == nil {
@@ -42,7 +44,7 @@ func usableTLSA(rrs []*dns.TLSA, usable func(usage uint8) error) ([]tlsaRecord, 
 			}
 			continue
 		}
-		recs = append(recs, tlsaRecord{rr, data})
+		recs = append(recs, tlsaRecord{rr, usage, data})
 	}
 	return agile(recs), first
 }
@@ -93,12 +95,12 @@ func digestLength(matching uint8) int {
 func agile(recs []tlsaRecord) []tlsaRecord {
 	var strongest [4][2]uint8
 	for _, r := range recs {
-		s := &strongest[r.Usage][r.Selector]
+		s := &strongest[r.usage][r.Selector]
 		*s = max(*s, r.MatchingType)
 	}
 	kept := recs[:0]
 	for _, r := range recs {
-		if r.MatchingType == MatchingFull || r.MatchingType == strongest[r.Usage][r.Selector] {
+		if r.MatchingType == MatchingFull || r.MatchingType == strongest[r.usage][r.Selector] {
 			kept = append(kept, r)
 		}
 	}
