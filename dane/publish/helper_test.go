@@ -80,3 +80,12 @@ func certRR(i int) dns.RR {
 	}
 	return certOf(deviceName(i), der)
 }
+
+var cryptoRand = rand.Reader
+
+func p384(t testing.TB) crypto.Signer {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
+	require.NoError(t, err)
+	return key
+}

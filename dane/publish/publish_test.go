@@ -1,0 +1,500 @@
+package publish_test
+
+import (
+	"bytes"
+	"context"
+	"crypto"
+	"crypto/rsa"
+	"errors"
+	"flag"
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/iotregistry/sdk/dane/publish"
+	"github.com/miekg/dns"
+	"github.com/stretchr/testify/require"
+)
+
+func text(t testing.TB, z *publish.Zone) string {
+	t.Helper()
+	var b bytes.Buffer
+	_, err := z.WriteTo(&b)
+	require.NoError(t, err)
+	return b.String()
+}
+
+// records returns a zone's text without what it makes itself.
+func records(t testing.TB, z *publish.Zone) []string {
+	t.Helper()
+	var all []string
+	for line := range strings.Lines(text(t, z)) {
+		rr, err := dns.NewRR(line)
+		require.NoError(t, err)
+		switch rr.Header().Rrtype {
+		case dns.TypeSOA, dns.TypeNS, dns.TypeDNSKEY, dns.TypeRRSIG, dns.TypeNSEC:
+		default:
+			all = append(all, strings.ReplaceAll(strings.TrimSpace(line), "\t", " "))
+		}
+	}
+	return all
+}
+
+func TestPublishChangeSets(t *testing.T) {
+	t.Parallel()
+	a, b := "a.iotregistry.ca. 60 IN A 192.0.2.1", "a.iotregistry.ca. 60 IN A 192.0.2.2"
+	ab := []string{a, b}
+	for _, c := range []struct {
+		rule   string
+		before []string
+		add    []string
+		remove []string
+		names  []string
+		after  []string
+		serial uint32 // steps
+	}{
+		{rule: "nothing", before: ab, after: ab},
+		{rule: "add", before: []string{a}, add: []string{b}, after: ab, serial: 1},
+		{rule: "add what is there", before: ab, add: []string{b}, after: ab},
+		{rule: "add twice", add: []string{b, a, b}, after: ab, serial: 1},
+		{rule: "owner and target in other case", before: []string{"m.iotregistry.ca. 60 IN MX 1 a.ca."},
+			add: []string{"M.IOTregistry.ca. 60 IN MX 1 A.CA."}, after: []string{"m.iotregistry.ca. 60 IN MX 1 a.ca."}},
+		{rule: "remove", before: ab, remove: []string{a}, after: []string{b}, serial: 1},
+		{rule: "remove compares no TTL", before: ab, remove: []string{"a.iotregistry.ca. 9 IN A 192.0.2.1"}, after: []string{b}, serial: 1},
+		{rule: "remove in class NONE", before: ab, remove: []string{"a.iotregistry.ca. 0 NONE A 192.0.2.1"}, after: []string{b}, serial: 1},
+		{rule: "remove what is not there", before: []string{a}, remove: []string{b, "x.iotregistry.ca. A 192.0.2.1"}, after: []string{a}},
+		{rule: "remove the last", before: []string{a}, remove: []string{a}, serial: 1},
+		{rule: "remove and add the same", before: ab, remove: []string{a}, add: []string{a}, after: ab},
+		{rule: "remove a name", before: ab, names: []string{"A.iotregistry.ca"}, serial: 1},
+		{rule: "remove a name that is not there", before: ab, names: []string{"b.iotregistry.ca."}, after: ab},
+		{rule: "replace a name", before: ab, names: []string{"a.iotregistry.ca."}, add: []string{b}, after: []string{b}, serial: 1},
+		{rule: "replace a name by the same", before: ab, names: []string{"a.iotregistry.ca."}, add: ab, after: ab},
+		{rule: "clear the origin", before: []string{"iotregistry.ca. 60 IN TXT \"x\"", a}, names: []string{"iotregistry.ca."}, after: []string{a}, serial: 1},
+		{rule: "new TTL for the set", before: ab, add: []string{"a.iotregistry.ca. 99 IN A 192.0.2.2"},
+			after: []string{"a.iotregistry.ca. 99 IN A 192.0.2.1", "a.iotregistry.ca. 99 IN A 192.0.2.2"}, serial: 1},
+		{rule: "CNAME in place of addresses", before: ab, remove: ab, add: []string{"a.iotregistry.ca. 60 IN CNAME b.ca."},
+			after: []string{"a.iotregistry.ca. 60 IN CNAME b.ca."}, serial: 1},
+	} {
+		t.Run(c.rule, func(t *testing.T) {
+			t.Parallel()
+			z := newZone(t, "iotregistry.ca.", keys15(), c.before...)
+			serial, was := z.Serial(), text(t, z)
+			set := publish.ChangeSet{Add: parse(t, c.add...), Remove: parse(t, c.remove...), RemoveNames: c.names}
+			for range 2 { // the second time must change nothing
+				receipt, err := z.Publish(t.Context(), set)
+				require.NoError(t, err)
+				require.Equal(t, serial+c.serial, receipt.Serial)
+				require.Equal(t, receipt.Serial, z.Serial())
+				require.Equal(t, c.after, records(t, z))
+			}
+			if c.serial == 0 {
+				require.Equal(t, was, text(t, z))
+			}
+		})
+	}
+}
+
+func TestPublishRefusals(t *testing.T) {
+	t.Parallel()
+	long := &dns.TXT{Hdr: dns.RR_Header{Name: "a.iotregistry.ca.", Rrtype: dns.TypeTXT, Class: dns.ClassINET}}
+	for range 250 {
+		long.Txt = append(long.Txt, strings.Repeat("x", 255))
+	}
+	var many []dns.RR
+	for i := range 200 {
+		rr := certRR(i)
+		rr.Header().Name = "a.iotregistry.ca."
+		many = append(many, rr)
+	}
+	for _, c := range []struct {
+		rule string
+		set  publish.ChangeSet
+		want error
+	}{
+		{"other zone", publish.ChangeSet{Add: parse(t, "a.example. A 192.0.2.1")}, publish.ErrOutOfZone},
+		{"string suffix only", publish.ChangeSet{Add: parse(t, "a.eviliotregistry.ca. A 192.0.2.1")}, publish.ErrOutOfZone},
+		{"remove in another zone", publish.ChangeSet{Remove: parse(t, "a.example. A 192.0.2.1")}, publish.ErrOutOfZone},
+		{"name in another zone", publish.ChangeSet{RemoveNames: []string{"ca."}}, publish.ErrOutOfZone},
+		{"no name", publish.ChangeSet{RemoveNames: []string{strings.Repeat("x", 64) + ".iotregistry.ca."}}, publish.ErrMalformed},
+		{"nil", publish.ChangeSet{Add: []dns.RR{nil}}, publish.ErrMalformed},
+		{"SOA", publish.ChangeSet{Add: parse(t, "iotregistry.ca. SOA a. b. 1 2 3 4 5")}, publish.ErrManaged},
+		{"DNSKEY", publish.ChangeSet{Add: parse(t, "iotregistry.ca. DNSKEY 256 3 13 AAAA")}, publish.ErrManaged},
+		{"NSEC", publish.ChangeSet{Remove: parse(t, "iotregistry.ca. NSEC a. A")}, publish.ErrManaged},
+		{"OPT", publish.ChangeSet{Add: []dns.RR{&dns.OPT{Hdr: dns.RR_Header{Name: "a.iotregistry.ca.", Rrtype: dns.TypeOPT}}}}, publish.ErrMalformed},
+		{"class CH", publish.ChangeSet{Add: parse(t, "a.iotregistry.ca. CH TXT x")}, publish.ErrMalformed},
+		{"bad base64", publish.ChangeSet{Add: []dns.RR{&dns.CERT{Hdr: dns.RR_Header{Name: "a.iotregistry.ca.", Rrtype: dns.TypeCERT, Class: 1}, Certificate: "!"}}}, publish.ErrMalformed},
+		{"cut-off RDATA in unknown form", publish.ChangeSet{Add: []dns.RR{&dns.RFC3597{Hdr: dns.RR_Header{Name: "a.iotregistry.ca.", Rrtype: dns.TypeSRV, Class: 1}, Rdata: "0001"}}}, publish.ErrMalformed},
+		{"record too long", publish.ChangeSet{Add: []dns.RR{long}}, publish.ErrMalformed},
+		{"set too long", publish.ChangeSet{Add: many}, publish.ErrMalformed},
+		{"CNAME beside data", publish.ChangeSet{Add: parse(t, "a.iotregistry.ca. CNAME b.ca.", "a.iotregistry.ca. A 192.0.2.1")}, publish.ErrConflict},
+		{"data beside CNAME", publish.ChangeSet{Add: parse(t, "alias.iotregistry.ca. A 192.0.2.1")}, publish.ErrConflict},
+		{"two CNAMEs", publish.ChangeSet{Add: parse(t, "alias.iotregistry.ca. CNAME other.ca.")}, publish.ErrConflict},
+		{"CNAME at the origin", publish.ChangeSet{Add: parse(t, "iotregistry.ca. CNAME other.ca.")}, publish.ErrConflict},
+		{"two DNAMEs", publish.ChangeSet{Add: parse(t, "moved.iotregistry.ca. DNAME other.ca.")}, publish.ErrConflict},
+		{"below a DNAME", publish.ChangeSet{Add: parse(t, "x.moved.iotregistry.ca. A 192.0.2.1")}, publish.ErrConflict},
+		{"DNAME above names", publish.ChangeSet{Add: parse(t, "c.iotregistry.ca. DNAME other.ca.")}, publish.ErrConflict},
+		{"DS without NS", publish.ChangeSet{Add: parse(t, "a.iotregistry.ca. DS 1 13 2 00")}, publish.ErrConflict},
+		{"NS taken from under a DS", publish.ChangeSet{Remove: parse(t, "secure.iotregistry.ca. NS ns.secure.iotregistry.ca.")}, publish.ErrConflict},
+		{"DS at the origin", publish.ChangeSet{Add: parse(t, "iotregistry.ca. DS 1 13 2 00")}, publish.ErrConflict},
+		{"NS at a wildcard", publish.ChangeSet{Add: parse(t, "*.iotregistry.ca. NS a.ca.")}, publish.ErrConflict},
+		{"no NS left at the origin", publish.ChangeSet{Remove: parse(t, "iotregistry.ca. NS ns.iotregistry.ca.")}, publish.ErrConflict},
+	} {
+		t.Run(c.rule, func(t *testing.T) {
+			t.Parallel()
+			z := newZone(t, "iotregistry.ca.", keys15(), oddRecords...)
+			was, names := text(t, z), z.Len()
+			c.set.Add = append(parse(t, "good.iotregistry.ca. A 192.0.2.1"), c.set.Add...)
+			_, err := z.Publish(t.Context(), c.set)
+			require.ErrorIs(t, err, c.want)
+			var bad *publish.RecordError
+			require.ErrorAs(t, err, &bad)
+			require.NotEmpty(t, bad.Name)
+			require.Equal(t, was, text(t, z), "a refused change set must change nothing")
+			require.Equal(t, names, z.Len())
+		})
+	}
+}
+
+// brokenSigner fails when told to.
+type brokenSigner struct {
+	crypto.Signer
+	broken *atomic.Bool
+	count  *atomic.Int64
+}
+
+func (s brokenSigner) Sign(r io.Reader, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
+	s.count.Add(1)
+	if s.broken.Load() {
+		return nil, errors.New("token is gone")
+	}
+	return s.Signer.Sign(r, digest, opts)
+}
+
+func TestSignerFailureChangesNothing(t *testing.T) {
+	t.Parallel()
+	s := brokenSigner{p256(t), new(atomic.Bool), new(atomic.Int64)}
+	z := newZone(t, "iotregistry.ca.", []publish.Key{{Signer: s, Flags: publish.KSK, Algorithm: 13}}, "a.iotregistry.ca. A 192.0.2.1")
+	s.broken.Store(true)
+	_, err := z.Publish(t.Context(), publish.ChangeSet{Add: parse(t, "b.iotregistry.ca. A 192.0.2.1")})
+	require.ErrorContains(t, err, "token is gone")
+	require.EqualValues(t, 2, z.Serial())
+	a := publish.NewAuthority(z)
+	for name, rcode := range map[string]int{"a.iotregistry.ca.": dns.RcodeSuccess, "b.iotregistry.ca.": dns.RcodeServerFailure} {
+		m, err := a.Exchange(t.Context(), new(dns.Msg).SetQuestion(name, dns.TypeA).SetEdns0(1232, true))
+		require.NoError(t, err)
+		require.Equal(t, rcode, m.Rcode, "an unsigned denial must not go out")
+		require.Equal(t, rcode == dns.RcodeSuccess, len(m.Answer) > 0)
+		require.Empty(t, m.Ns)
+	}
+	s.broken.Store(false)
+	_, err = z.Publish(t.Context(), publish.ChangeSet{Add: parse(t, "b.iotregistry.ca. A 192.0.2.1")})
+	require.NoError(t, err)
+}
+
+func TestPublishHonoursContext(t *testing.T) {
+	t.Parallel()
+	z := newZone(t, "iotregistry.ca.", keys15())
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err := z.Publish(ctx, publish.ChangeSet{Add: []dns.RR{certRR(1)}})
+	require.ErrorIs(t, err, context.Canceled)
+	require.Equal(t, 1, z.Len())
+}
+
+// TestSignatureCounts holds the price list: one signature per changed RRset
+// when publishing, each denial once.
+func TestSignatureCounts(t *testing.T) {
+	t.Parallel()
+	s := brokenSigner{p256(t), new(atomic.Bool), new(atomic.Int64)}
+	now := epoch
+	z, err := publish.NewZone(publish.ZoneConfig{
+		Origin: "iotregistry.ca.", Keys: []publish.Key{{Signer: s, Flags: publish.KSK, Algorithm: 13}},
+		Now: func() time.Time { return now },
+	})
+	require.NoError(t, err)
+	a := publish.NewAuthority(z)
+	made := func() int64 { return s.count.Swap(0) }
+	var add []dns.RR
+	for i := range 100 {
+		add = append(add, certRR(i))
+	}
+	publishSet := func(c publish.ChangeSet) int64 {
+		_, err := z.Publish(t.Context(), c)
+		require.NoError(t, err)
+		return made()
+	}
+	query := func(name string, qtype uint16) int64 {
+		_, err := a.Exchange(t.Context(), new(dns.Msg).SetQuestion(name, qtype).SetEdns0(1232, true))
+		require.NoError(t, err)
+		return made()
+	}
+	absent := "99.10000000000000000000000000000000.iotregistry.ca."
+	require.EqualValues(t, 100, publishSet(publish.ChangeSet{Add: add}))
+	require.EqualValues(t, 0, publishSet(publish.ChangeSet{Add: add}), "again")
+	require.EqualValues(t, 0, query(deviceName(5), dns.TypeCERT))
+	require.EqualValues(t, 2, query(absent, dns.TypeCERT), "SOA and NSEC")
+	require.EqualValues(t, 0, query(absent, dns.TypeCERT))
+	require.EqualValues(t, 1, publishSet(publish.ChangeSet{Add: []dns.RR{certRR(200)}}))
+	require.EqualValues(t, 1, query(absent, dns.TypeCERT), "the SOA, the NSEC is still true")
+	require.EqualValues(t, 0, publishSet(publish.ChangeSet{RemoveNames: []string{deviceName(5)}}))
+	require.EqualValues(t, 2, query(deviceName(5), dns.TypeCERT), "SOA, and NSEC of the name before")
+	now = now.Add(9 * 24 * time.Hour)
+	require.EqualValues(t, 0, query(deviceName(6), dns.TypeCERT), "not due yet")
+	now = now.Add(2 * 24 * time.Hour)
+	require.EqualValues(t, 1, query(deviceName(6), dns.TypeCERT), "a quarter left")
+	require.EqualValues(t, 0, query(deviceName(6), dns.TypeCERT))
+	now = now.Add(100 * 24 * time.Hour)
+	require.EqualValues(t, 1, query(deviceName(7), dns.TypeCERT), "expired")
+	now = epoch.Add(-time.Hour * 2)
+	require.EqualValues(t, 1, query(deviceName(7), dns.TypeCERT), "the clock went back")
+}
+
+func TestJitterSpreadsExpiry(t *testing.T) {
+	t.Parallel()
+	z, err := publish.NewZone(publish.ZoneConfig{
+		Origin: "iotregistry.ca.", Keys: keys15(), Now: func() time.Time { return epoch },
+		Validity: 10 * 24 * time.Hour, Jitter: 24 * time.Hour, Inception: 2 * time.Hour,
+	})
+	require.NoError(t, err)
+	var add []dns.RR
+	for i := range 50 {
+		add = append(add, certRR(i))
+	}
+	_, err = z.Publish(t.Context(), publish.ChangeSet{Add: add})
+	require.NoError(t, err)
+	seen := map[uint32]bool{}
+	for line := range strings.Lines(text(t, z)) {
+		rr, err := dns.NewRR(line)
+		require.NoError(t, err)
+		if sig, ok := rr.(*dns.RRSIG); ok {
+			seen[sig.Expiration] = true
+			require.EqualValues(t, epoch.Add(-2*time.Hour).Unix(), sig.Inception)
+			require.LessOrEqual(t, int64(sig.Expiration), epoch.Add(10*24*time.Hour).Unix())
+			require.Greater(t, int64(sig.Expiration), epoch.Add(9*24*time.Hour).Unix())
+		}
+	}
+	require.Greater(t, len(seen), 50)
+}
+
+func TestNewZoneRefuses(t *testing.T) {
+	t.Parallel()
+	key := p256(t)
+	for rule, cfg := range map[string]publish.ZoneConfig{
+		"no origin":        {},
+		"bad origin":       {Origin: "a..b"},
+		"wildcard":         {Origin: "*.ca."},
+		"bad NS":           {Origin: "ca.", NS: []string{"a..b"}},
+		"bad Mbox":         {Origin: "ca.", Mbox: "a..b"},
+		"no signer":        {Origin: "ca.", Keys: []publish.Key{{Flags: 257, Algorithm: 13}}},
+		"bad flags":        {Origin: "ca.", Keys: []publish.Key{{Signer: key, Algorithm: 13}}},
+		"wrong curve":      {Origin: "ca.", Keys: []publish.Key{{Signer: key, Flags: 257, Algorithm: 14}}},
+		"wrong kind":       {Origin: "ca.", Keys: []publish.Key{{Signer: key, Flags: 257, Algorithm: 15}}},
+		"not RSA":          {Origin: "ca.", Keys: []publish.Key{{Signer: key, Flags: 257, Algorithm: 8}}},
+		"RSA with SHA-1":   {Origin: "ca.", Keys: []publish.Key{{Signer: key, Flags: 257, Algorithm: 5}}},
+		"same key twice":   {Origin: "ca.", Keys: append(keys15()[:1], keys15()[:1]...)},
+		"short validity":   {Origin: "ca.", Validity: time.Second},
+		"jitter too large": {Origin: "ca.", Jitter: 400 * time.Hour},
+	} {
+		t.Run(rule, func(t *testing.T) {
+			_, err := publish.NewZone(cfg)
+			require.ErrorContains(t, err, "publish: ")
+		})
+	}
+}
+
+func TestDS(t *testing.T) {
+	t.Parallel()
+	z := newZone(t, "ca.", keys13(t))
+	for _, digest := range []uint8{dns.SHA256, dns.SHA384} {
+		ds, err := z.DS(digest)
+		require.NoError(t, err)
+		require.Len(t, ds, 1)
+		require.Equal(t, z.DNSKEY()[0].ToDS(digest), ds[0])
+	}
+	for _, digest := range []uint8{0, dns.SHA1, 3} {
+		_, err := z.DS(digest)
+		require.Error(t, err)
+	}
+	_, err := newZone(t, "ca.", nil).DS(dns.SHA256)
+	require.ErrorContains(t, err, "not signed")
+}
+
+// TestAlgorithms signs a zone with every algorithm, alone and in pairs.
+func TestAlgorithms(t *testing.T) {
+	t.Parallel()
+	rsaKey, err := rsa.GenerateKey(cryptoRand, 2048)
+	require.NoError(t, err)
+	for rule, keys := range map[string][]publish.Key{
+		"8":         {{Signer: rsaKey, Flags: publish.KSK, Algorithm: 8}},
+		"10":        {{Signer: rsaKey, Flags: publish.KSK, Algorithm: 10}},
+		"13":        keys13(t),
+		"14":        {{Signer: p384(t), Flags: publish.KSK, Algorithm: 14}, {Signer: p384(t), Flags: publish.ZSK, Algorithm: 14}},
+		"15":        keys15(),
+		"13 and 15": append(keys13(t), keys15()...),
+		"two ZSKs":  append(keys13(t), keys13(t)[1]),
+	} {
+		t.Run(rule, func(t *testing.T) {
+			t.Parallel()
+			z := newZone(t, "ca.", keys, "a.ca. A 192.0.2.1", "a.ca. A 192.0.2.2")
+			sets, sigs := rrsets(parse(t, slices.Collect(strings.Lines(text(t, z)))...))
+			for id, set := range sets {
+				seen := map[uint8]bool{}
+				for _, sig := range sigs[id] {
+					key := z.DNSKEY()[slices.IndexFunc(z.DNSKEY(), func(k *dns.DNSKEY) bool { return k.KeyTag() == sig.KeyTag })]
+					require.NoError(t, sig.Verify(key, set), id)
+					seen[sig.Algorithm] = true
+				}
+				for _, k := range keys {
+					require.True(t, seen[k.Algorithm], "%s lacks algorithm %d (RFC 4035 s2.2)", id, k.Algorithm)
+				}
+			}
+		})
+	}
+}
+
+func TestNames(t *testing.T) {
+	t.Parallel()
+	z := newZone(t, "iotregistry.ca.", keys15(), oddRecords...)
+	names := slices.Collect(z.Names())
+	require.Len(t, names, z.Len())
+	require.True(t, slices.IsSortedFunc(names, compareNames))
+	require.Equal(t, "iotregistry.ca.", names[0])
+	require.Equal(t, "iotregistry.ca.", z.Origin())
+	for range z.Names() {
+		break
+	}
+}
+
+var update = flag.Bool("update", false, "write the golden files")
+
+// TestWriteToGolden pins the text of a zone with fixed keys and time.
+func TestWriteToGolden(t *testing.T) {
+	t.Parallel()
+	got := text(t, newZone(t, "iotregistry.ca.", keys15(), append(oddRecords, certRR(1).String())...))
+	const file = "testdata/iotregistry.ca.zone"
+	if *update {
+		require.NoError(t, os.WriteFile(file, []byte(got), 0o644))
+	}
+	want, err := os.ReadFile(file)
+	require.NoError(t, err)
+	require.Equal(t, string(want), got)
+}
+
+// TestBigZone publishes and withdraws in many orders, and checks that the chain
+// of NSEC records stays whole.
+func TestBigZone(t *testing.T) {
+	t.Parallel()
+	z := newZone(t, "iotregistry.ca.", nil)
+	have := map[string]bool{"iotregistry.ca.": true}
+	seed := uint64(1)
+	for range 60 {
+		var c publish.ChangeSet
+		for range 100 {
+			seed = seed*6364136223846793005 + 1442695040888963407
+			i := int(seed>>33) % 5000
+			name := deviceName(i)
+			if seed>>62 == 0 || (len(have) > 2000 && have[name]) {
+				c.RemoveNames = append(c.RemoveNames, name)
+			} else {
+				c.Add = append(c.Add, parse(t, name+" TXT x")[0])
+			}
+		}
+		for _, name := range c.RemoveNames {
+			delete(have, name)
+		}
+		for _, rr := range c.Add {
+			have[rr.Header().Name] = true
+		}
+		_, err := z.Publish(t.Context(), c)
+		require.NoError(t, err)
+		require.Equal(t, len(have), z.Len())
+	}
+	names := slices.Collect(z.Names())
+	require.True(t, slices.IsSortedFunc(names, compareNames))
+	for _, name := range names {
+		require.True(t, have[name])
+		delete(have, name)
+	}
+	require.Empty(t, have)
+	a := publish.NewAuthority(z)
+	for _, name := range names {
+		m, err := a.Exchange(t.Context(), new(dns.Msg).SetQuestion(name, dns.TypeANY))
+		require.NoError(t, err)
+		require.NotEmpty(t, m.Answer)
+	}
+	_, err := z.Publish(t.Context(), publish.ChangeSet{RemoveNames: names})
+	require.NoError(t, err)
+	require.Equal(t, 1, z.Len())
+}
+
+// TestConcurrentPublishAndQuery has writers and readers at it together: every
+// answer must be whole and true for some moment, every receipt counted.
+func TestConcurrentPublishAndQuery(t *testing.T) {
+	t.Parallel()
+	z := newZone(t, "iotregistry.ca.", keys13(t))
+	a := publish.NewAuthority(z)
+	const writers, rounds = 4, 15
+	var serials sync.Map
+	var writing, reading sync.WaitGroup
+	done := make(chan struct{})
+	for w := range writers {
+		writing.Go(func() {
+			for i := range rounds {
+				c := publish.ChangeSet{Add: []dns.RR{certRR(w*1000 + i)}}
+				if i > 0 {
+					c.RemoveNames = []string{deviceName(w*1000 + i - 1)}
+				}
+				receipt, err := z.Publish(t.Context(), c)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if _, twice := serials.LoadOrStore(receipt.Serial, true); twice {
+					t.Errorf("serial %d given twice", receipt.Serial)
+				}
+			}
+		})
+	}
+	for r := range 3 {
+		reading.Go(func() {
+			for i := 0; ; i++ {
+				select {
+				case <-done:
+					return
+				default:
+				}
+				name := deviceName((i+r)%writers*1000 + i%rounds)
+				m, err := a.Exchange(t.Context(), new(dns.Msg).SetQuestion(name, dns.TypeCERT).SetEdns0(1232, true))
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				checkMoment(t, z, m, name)
+			}
+		})
+	}
+	writing.Wait()
+	close(done)
+	reading.Wait()
+	require.EqualValues(t, 1+writers*rounds, z.Serial())
+	require.Equal(t, 1+writers, z.Len())
+}
+
+func checkMoment(t *testing.T, z *publish.Zone, m *dns.Msg, name string) {
+	sets, sigs := rrsets(append(m.Answer, m.Ns...))
+	for id, set := range sets {
+		if err := sigs[id][0].Verify(z.DNSKEY()[1], set); err != nil {
+			t.Errorf("%s: %v", id, err)
+		}
+	}
+	proof := nsecs(m.Ns)
+	denied := slices.ContainsFunc(proof, func(n *dns.NSEC) bool { return covers(n, name) })
+	if found := len(m.Answer) > 0; found == denied {
+		t.Errorf("%s: found %v, denied %v: %v", name, found, denied, m)
+	}
+}
