@@ -17,8 +17,13 @@ import (
 // labelsOf returns a name's labels from the top down, lower-case, as octets.
 func labelsOf(name string) []string {
 	buf := make([]byte, 256)
-	if _, err := dns.PackDomainName(strings.ToLower(name), buf, 0, nil, false); err != nil {
+	if _, err := dns.PackDomainName(name, buf, 0, nil, false); err != nil {
 		panic(err)
+	}
+	for i, c := range buf {
+		if c >= 'A' && c <= 'Z' {
+			buf[i] = c | 0x20
+		}
 	}
 	var labels []string
 	for ; buf[0] != 0; buf = buf[buf[0]+1:] {
