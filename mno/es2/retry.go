@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strconv"
 	"time"
@@ -106,10 +107,12 @@ func jitter(rand io.Reader, d time.Duration) time.Duration {
 // permanent reports whether a failed request would fail again: TLS refused one
 // side's certificate, or the peers speak no common TLS.
 func permanent(err error) bool {
-	var alert tls.AlertError
 	var cert *tls.CertificateVerificationError
 	var record tls.RecordHeaderError
-	return errors.As(err, &alert) || errors.As(err, &cert) || errors.As(err, &record)
+	var op *net.OpError
+	// crypto/tls gives a peer's alert no exported type, but a name of its own.
+	alert := errors.As(err, &op) && op.Op == "remote error"
+	return alert || errors.As(err, &cert) || errors.As(err, &record)
 }
 
 func retryAfter(res *http.Response) time.Duration {
