@@ -170,15 +170,13 @@ func (r *resolver) prove(n *node) {
 
 // keep puts an RRset aside for the authority section.
 func (r *resolver) keep(key string, s *rrset, sign bool) {
-	var buf [maxName + 1]byte
-	p := proof{owner: appendOwner(buf[:0], key, r.z.origin), set: s}
+	p := proof{set: s}
 	if sign && r.do && r.z.isSigned() {
 		if p.sigs = r.signatures(key, s); p.sigs == nil {
 			return
 		}
-		p.signed = true
 	}
-	r.later(p)
+	r.later(p, key, r.z.origin)
 }
 
 // referral points to the servers of a zone below, which is not served here

@@ -26,10 +26,9 @@ type reply struct {
 
 // proof is an RRset that waits for the authority section.
 type proof struct {
-	owner  []byte
-	set    *rrset
-	sigs   *signatures
-	signed bool
+	owner []byte
+	set   *rrset
+	sigs  *signatures // nil when none are wanted
 }
 
 // begin starts the answer to q: header and question.
@@ -74,14 +73,14 @@ func (r *reply) records(section int, owner, wire []byte) {
 }
 
 // later keeps an RRset for the authority section; each one only once.
-func (r *reply) later(p proof) {
+func (r *reply) later(p proof, key string, origin []byte) {
 	for _, have := range r.proof {
 		if have.set == p.set {
 			return
 		}
 	}
 	at := len(r.names)
-	r.names = append(r.names, p.owner...)
+	r.names = appendOwner(r.names, key, origin)
 	p.owner = r.names[at:len(r.names):len(r.names)]
 	r.proof = append(r.proof, p)
 }
@@ -90,7 +89,7 @@ func (r *reply) later(p proof) {
 func (r *reply) authority() {
 	for _, p := range r.proof {
 		r.records(1, p.owner, p.set.wire)
-		if p.signed {
+		if p.sigs != nil {
 			r.records(1, p.owner, p.sigs.wire)
 		}
 	}
