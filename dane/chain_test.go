@@ -95,9 +95,33 @@ func TestVerifyChainMatrix(t *testing.T) {
 	}
 }
 
-func TestVerifyChainRules(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t)
+// ruleCase is one chain against one record set.
+type ruleCase struct {
+	name    string
+	chain   []*x509.Certificate
+	records []*dns.TLSA
+	opts    dane.ChainOptions // Name, Roots and Now are filled in
+	bare    bool              // leave Name and Roots unset
+	want    error
+	depth   int
+}
+
+// options returns the options to run the case with.
+func (c *ruleCase) options(w *world) dane.ChainOptions {
+	opts := c.opts
+	opts.Now = atEpoch
+	if !c.bare {
+		opts.Name = host
+		if opts.Roots == nil {
+			opts.Roots = pool(w.root)
+		}
+	}
+	return opts
+}
+
+// ruleCases are the rules of RFC 7671, each with what must come of it.
+func ruleCases(t testing.TB, w *world) []ruleCase {
+	t.Helper()
 	good := certs(w.leaf, w.sub, w.root)
 	rr := func(u, s, m uint8, p pair) *dns.TLSA { return tlsaFor(t, u, s, m, p) }
 	edit := func(r *dns.TLSA, f func(*dns.TLSA)) *dns.TLSA { f(r); return r }
@@ -109,15 +133,7 @@ func TestVerifyChainRules(t *testing.T) {
 	forged := mint(t, mint(t, pair{}, authority("sub")), names(host)) // claims sub as issuer
 	twin := mintWith(t, pair{}, w.sub.key, authority("sub"))          // same key and name as sub, other certificate
 	type records = []*dns.TLSA
-	tests := []struct {
-		name    string
-		chain   []*x509.Certificate
-		records records
-		opts    dane.ChainOptions // Name, Roots and Now are filled in
-		bare    bool              // leave Name and Roots unset
-		want    error
-		depth   int
-	}{
+	return []ruleCase{
 		// RFC 7671 section 5.1: nothing but the key or certificate counts.
 		{name: "3 ignores the name", chain: certs(w.wrongName), records: records{rr(3, 1, 1, w.wrongName)}},
 		{name: "3 ignores expiry", chain: certs(w.old), records: records{rr(3, 1, 1, w.old)}},
@@ -228,18 +244,15 @@ func TestVerifyChainRules(t *testing.T) {
 		{name: "unparsed certificate", chain: []*x509.Certificate{{}}, records: records{rr(3, 1, 1, w.leaf)}, want: dane.ErrInvalid},
 		{name: "17 certificates", chain: certs(repeat(w.leaf, 17)...), records: records{rr(3, 1, 1, w.leaf)}, want: dane.ErrInvalid},
 	}
-	for _, tt := range tests {
+}
+
+func TestVerifyChainRules(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for _, tt := range ruleCases(t, w) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			opts := tt.opts
-			opts.Now = atEpoch
-			if !tt.bare {
-				opts.Name = host
-				if opts.Roots == nil {
-					opts.Roots = pool(w.root)
-				}
-			}
-			m, err := dane.VerifyChain(tt.chain, tt.records, opts)
+			m, err := dane.VerifyChain(tt.chain, tt.records, tt.options(w))
 			if tt.want != nil {
 				require.ErrorIs(t, err, tt.want)
 				require.Nil(t, m)

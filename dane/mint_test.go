@@ -9,6 +9,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"math/big"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -67,8 +68,13 @@ func mintWith(t testing.TB, issuer pair, key crypto.Signer, mods ...func(*x509.C
 	require.NoError(t, err)
 	cert, err := x509.ParseCertificate(der)
 	require.NoError(t, err)
+	keys.Store(string(der), key)
 	return pair{cert, key}
 }
+
+// keys holds the key of every minted certificate, by its DER bytes, for tests
+// that have only the certificate.
+var keys sync.Map
 
 func subject(cn string) func(*x509.Certificate) {
 	return func(c *x509.Certificate) { c.Subject = pkix.Name{CommonName: cn} }
