@@ -85,6 +85,7 @@ var answers = []struct {
 	{"no such device", "99." + strings.SplitN(deviceName(1), ".", 2)[1], dns.TypeCERT, nxdomain, "", ""},
 	{"before the first name", "!.iotregistry.ca.", dns.TypeA, nxdomain, "", ""},
 	{"after the last name", "zzzz.iotregistry.ca.", dns.TypeA, nxdomain, "", ""},
+	{"after glue", "insecurf.iotregistry.ca.", dns.TypeA, nxdomain, "", ""},
 	{"below an existing name", "x.y.mail.iotregistry.ca.", dns.TypeA, nxdomain, "", ""},
 	{"no such top-level domain", "com.", dns.TypeA, nxdomain, "", ""},
 	{"wildcard", "any.wild.iotregistry.ca.", dns.TypeTXT, positive, "TXT", ""},
@@ -143,6 +144,9 @@ func judge(t *testing.T, zones []*publish.Zone, m *dns.Msg, k kind, target strin
 		target = name
 	}
 	proof := nsecs(m.Ns)
+	for _, n := range proof {
+		require.NotRegexp(t, `\.(in)?secure\.iotregistry\.ca\.$`, n.Hdr.Name, "NSEC at glue")
+	}
 	switch k {
 	case unsigned:
 		require.Empty(t, proof)
@@ -202,6 +206,44 @@ func ids(rrs []dns.RR) []string {
 		all = append(all, id)
 	}
 	return all
+}
+
+// TestDenialsFollowChanges checks that a denial that was made once is not
+// given again when it has ceased to be true.
+func TestDenialsFollowChanges(t *testing.T) {
+	t.Parallel()
+	z := newZone(t, "ca.", keys13(t), "b.ca. A 192.0.2.1", "y.ca. A 192.0.2.1")
+	zones := []*publish.Zone{z}
+	a := publish.NewAuthority(z)
+	deny := func(name string, qtype uint16, k kind) {
+		t.Helper()
+		m, err := a.Exchange(t.Context(), new(dns.Msg).SetQuestion(name, qtype).SetEdns0(1232, true))
+		require.NoError(t, err)
+		judge(t, zones, m, k, "")
+		for _, n := range nsecs(m.Ns) {
+			for name := range z.Names() {
+				require.False(t, covers(n, name), "%v denies %s", n, name)
+			}
+		}
+	}
+	change := func(c publish.ChangeSet) {
+		t.Helper()
+		_, err := z.Publish(t.Context(), c)
+		require.NoError(t, err)
+	}
+	deny("c.ca.", dns.TypeA, nxdomain)
+	deny("b.ca.", dns.TypeTXT, nodata)
+	change(publish.ChangeSet{Add: parse(t, "m.ca. A 192.0.2.1")})
+	deny("c.ca.", dns.TypeA, nxdomain)
+	deny("n.ca.", dns.TypeA, nxdomain)
+	change(publish.ChangeSet{Add: parse(t, "b.ca. TXT x")})
+	deny("b.ca.", dns.TypeTLSA, nodata)
+	m, err := a.Exchange(t.Context(), new(dns.Msg).SetQuestion("b.ca.", dns.TypeNSEC).SetEdns0(1232, true))
+	require.NoError(t, err)
+	require.Equal(t, []uint16{dns.TypeA, dns.TypeTXT, dns.TypeRRSIG, dns.TypeNSEC}, nsecs(m.Answer)[0].TypeBitMap)
+	change(publish.ChangeSet{RemoveNames: []string{"m.ca.", "y.ca."}})
+	deny("m.ca.", dns.TypeA, nxdomain)
+	deny("z.ca.", dns.TypeA, nxdomain)
 }
 
 // TestAnswersWithoutDO checks that clients who do not ask get no DNSSEC

@@ -138,8 +138,10 @@ func TestServerClose(t *testing.T) {
 	defer conn.Close()
 	// One answer, so that the connection is known to be served.
 	require.Equal(t, dns.RcodeSuccess, onConn(t, conn, "ca.").Rcode)
+	start := time.Now()
 	require.NoError(t, s.Close())
 	require.NoError(t, s.Close())
+	require.Less(t, time.Since(start), 5*time.Second, "Close must not wait for idle connections")
 	_, err = conn.Read(make([]byte, 1))
 	require.Error(t, err)
 	again, err := publish.Listen(s.Addr())
