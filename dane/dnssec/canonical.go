@@ -1,0 +1,3 @@
+package dnssec
+
+type rrset struct{}
