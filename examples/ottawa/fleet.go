@@ -1,0 +1,200 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"crypto/ecdh"
+	"crypto/hpke"
+	"crypto/rand"
+	"crypto/tls"
+	_ "embed"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/iotregistry/sdk/mno/mnosim"
+	"github.com/iotregistry/sdk/profile"
+	"github.com/iotregistry/sdk/profile/device"
+	"github.com/iotregistry/sdk/profile/euicc"
+	"github.com/iotregistry/sdk/registry"
+	"github.com/iotregistry/sdk/registry/eid"
+)
+
+//go:embed testdata/ottawa.csv
+var deckCSV string
+
+// cityList returns the owner's list: a file, or the deck's five meters followed
+// by generated ones with true EIDs.
+func cityList(opts options) (io.ReadCloser, error) {
+	if opts.csv != "" {
+		return os.Open(opts.csv)
+	}
+	var b strings.Builder
+	sc := bufio.NewScanner(strings.NewReader(deckCSV))
+	for n := -1; n < opts.devices && sc.Scan(); n++ {
+		fmt.Fprintln(&b, sc.Text())
+	}
+	for n := 6; n <= opts.devices; n++ {
+		id, err := eid.New(fmt.Sprintf("89049032%022d", n))
+		if err != nil {
+			return nil, err
+		}
+		fmt.Fprintf(&b, "%s,Parking Meter,1.0\n", id)
+	}
+	return io.NopCloser(strings.NewReader(b.String())), nil
+}
+
+// meter is one parking meter: a card, the runtime around it and the way to the
+// operator.
+type meter struct {
+	id     eid.ID
+	card   *euicc.Card
+	device *device.Device
+	source *mnosim.Device
+	old    *profile.Profile // kept by a few, for the proofs
+}
+
+// makeMeters is the maker's work: a card with a key of its own for every meter.
+// Rows that bring a public key belong to cards this program does not have.
+func makeMeters(rows []registry.Row, w *world, op *operator) ([]*meter, []registry.Claim, error) {
+	var meters []*meter
+	claims := make([]registry.Claim, len(rows))
+	for i, row := range rows {
+		claims[i] = registry.Claim{Device: row.ID, Model: row.Model, Key: row.PublicKey}
+		if row.PublicKey != "" {
+			continue
+		}
+		key, err := ecdh.P256().GenerateKey(rand.Reader)
+		if err != nil {
+			return nil, nil, err
+		}
+		opener, err := hpke.NewDHKEMPrivateKey(key)
+		if err != nil {
+			return nil, nil, err
+		}
+		card, err := euicc.New(euicc.Config{ID: row.ID, Key: opener, Registry: registryZone})
+		if err != nil {
+			return nil, nil, err
+		}
+		claims[i].Key = profile.FormatPublicKey(card.PublicKey())
+		v := w.verifier(nil)
+		meters = append(meters, &meter{
+			id: row.ID, card: card, source: op.device(row.ID),
+			device: &device.Device{Card: card, Verifier: v, DialContext: dialer(v.Resolver)},
+		})
+	}
+	return meters, claims, nil
+}
+
+// update fetches the newest profile from the operator, installs it and says so.
+func (m *meter) update(ctx context.Context) error {
+	sealed, id, err := m.source.Fetch(ctx, m.card.Newest())
+	if err != nil {
+		return fmt.Errorf("meter %s: %w", m.id, err)
+	}
+	_, failure := m.device.Install(ctx, sealed)
+	if err := m.source.Installed(ctx, id, failure); err != nil {
+		return fmt.Errorf("meter %s: %w", m.id, err)
+	}
+	if failure != nil {
+		return fmt.Errorf("meter %s: %w", m.id, failure)
+	}
+	return nil
+}
+
+// report connects to the provider that the current profile names and sends the
+// parking status there.
+func (m *meter) report(ctx context.Context, status string) error {
+	p, ok := m.card.Current()
+	if !ok {
+		return fmt.Errorf("meter %s: %w", m.id, device.ErrNoProfile)
+	}
+	conn, err := m.device.Dial(ctx)
+	if err != nil {
+		return fmt.Errorf("meter %s: %w", m.id, err)
+	}
+	defer conn.Close()
+	if err := putStatus(ctx, conn, p, status); err != nil {
+		return fmt.Errorf("meter %s: %w", m.id, err)
+	}
+	return nil
+}
+
+// putStatus speaks HTTP/1.1 on a connection that is verified already.
+func putStatus(ctx context.Context, conn *tls.Conn, p *profile.Profile, status string) error {
+	url := fmt.Sprintf("https://%s:%d%s?is=%s", p.Host, p.Port, statusPath, status)
+	req, err := http.NewRequestWithContext(ctx, http.MethodPut, url, nil)
+	if err != nil {
+		return err
+	}
+	if err := conn.SetDeadline(time.Now().Add(30 * time.Second)); err != nil {
+		return err
+	}
+	if err := req.Write(conn); err != nil {
+		return err
+	}
+	res, err := http.ReadResponse(bufio.NewReader(conn), req)
+	if err != nil {
+		return err
+	}
+	defer res.Body.Close()
+	if res.StatusCode != http.StatusNoContent {
+		return fmt.Errorf("%s answers %s", p.Host, res.Status)
+	}
+	return nil
+}
+
+// forEach runs fn for every meter on workers goroutines and returns how many
+// succeeded and the first error.
+func forEach(ctx context.Context, meters []*meter, workers int, fn func(context.Context, *meter) error) (int, error) {
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	var first error
+	ok := 0
+	work := make(chan *meter)
+	for range min(workers, len(meters)) {
+		wg.Go(func() {
+			for m := range work {
+				err := ctx.Err()
+				if err == nil {
+					err = fn(ctx, m)
+				}
+				mu.Lock()
+				if err == nil {
+					ok++
+				} else if first == nil {
+					first = err
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	for _, m := range meters {
+		work <- m
+	}
+	close(work)
+	wg.Wait()
+	return ok, first
+}
+
+// dialTLS connects by dial and completes the handshake under cfg.
+func dialTLS(ctx context.Context, dial dialFunc, host string, port uint16, cfg *tls.Config) (*tls.Conn, error) {
+	raw, err := dial(ctx, "tcp", net.JoinHostPort(host, strconv.Itoa(int(port))))
+	if err != nil {
+		return nil, err
+	}
+	conn := tls.Client(raw, cfg)
+	if err := conn.HandshakeContext(ctx); err != nil {
+		raw.Close()
+		return nil, err
+	}
+	return conn, nil
+}
+
+type dialFunc = func(ctx context.Context, network, address string) (net.Conn, error)

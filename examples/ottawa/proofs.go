@@ -1,0 +1,228 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/ecdh"
+	"crypto/hpke"
+	"crypto/rand"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+
+	"github.com/miekg/dns"
+
+	"github.com/iotregistry/sdk/dane"
+	"github.com/iotregistry/sdk/dane/dnssec"
+	"github.com/iotregistry/sdk/profile"
+	"github.com/iotregistry/sdk/profile/device"
+	"github.com/iotregistry/sdk/profile/euicc"
+	"github.com/iotregistry/sdk/registry"
+	"github.com/iotregistry/sdk/registry/eid"
+	"github.com/iotregistry/sdk/transfer"
+)
+
+// prove prints one negative and keeps whether it held.
+func (s *story) prove(key, text string, held bool, why error) {
+	s.report.Proofs[key] = held
+	mark := "✓"
+	if !held {
+		mark = "✗"
+	}
+	s.out.Printf("     %s %s", mark, text)
+	if !held {
+		s.out.Printf("       got: %v", why)
+	}
+}
+
+// wrongCode shows that a wrong authorization code changes nothing.
+func (s *story) wrongCode(ctx context.Context) error {
+	id := s.rows[0].ID
+	before, err := s.reg.Device(ctx, registryRoot, id)
+	if err != nil {
+		return err
+	}
+	wrong, err := registry.ParseAuthCode("00000-00000-00000-00000-00000-0")
+	if err != nil {
+		return err
+	}
+	results, err := s.moves.Request(ctx, s.carPark.actor, transfer.Batch{Items: []transfer.Item{{Device: id, Code: wrong}}})
+	if err != nil {
+		return err
+	}
+	after, err := s.reg.Device(ctx, registryRoot, id)
+	if err != nil {
+		return err
+	}
+	held := errors.Is(results[0].Err, registry.ErrAuthCode) &&
+		after.Sponsor == before.Sponsor && after.Profile == before.Profile && after.Updated.Equal(before.Updated)
+	s.prove("wrong_code", "a wrong authorization code changes nothing", held, results[0].Err)
+	return nil
+}
+
+// keepOldProfiles has a few meters remember what they connected with first, as
+// a thief of old profiles would.
+func (s *story) keepOldProfiles() {
+	for _, m := range s.meters[:min(3, len(s.meters))] {
+		m.old, _ = m.card.Current()
+	}
+}
+
+func (s *story) proofs(ctx context.Context) error {
+	if len(s.meters) == 0 {
+		return nil
+	}
+	s.out.Printf("Proofs of what must not work:")
+	for _, proof := range []func(context.Context) error{s.oldProfiles, s.sealedElsewhere, s.flippedSignature} {
+		if err := proof(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// oldProfiles tries to go on with superseded profiles: the meter itself sees
+// that they are withdrawn, and ParkoServ turns one away that does not care.
+func (s *story) oldProfiles(ctx context.Context) error {
+	var denied, refused int
+	var why error
+	tried := 0
+	for _, m := range s.meters {
+		if m.old == nil {
+			continue
+		}
+		tried++
+		leaf, err := m.old.Leaf()
+		if err != nil {
+			return err
+		}
+		if _, err := m.device.Verifier.Device(ctx, m.old.Name, leaf); errors.Is(err, dane.ErrAbsent) {
+			denied++
+		} else {
+			why = fmt.Errorf("profile %d: %w", m.old.ID, err)
+		}
+		if err := m.insist(ctx); isRefusal(err) {
+			refused++
+		} else {
+			why = fmt.Errorf("profile %d at ParkoServ: %w", m.old.ID, err)
+		}
+	}
+	s.report.OldProfileRefused = refused
+	s.prove("old_denied", fmt.Sprintf("the DNS denies the old CERT of %d meters, validated from the root", denied), denied == tried, why)
+	s.prove("old_refused", fmt.Sprintf("ParkoServ refuses %d meters with their old profiles", refused), refused == tried, why)
+	return nil
+}
+
+// insist connects with the old profile without asking the DNS about it.
+func (m *meter) insist(ctx context.Context) error {
+	cfg, err := m.device.TLSConfig(m.old)
+	if err != nil {
+		return err
+	}
+	conn, err := dialTLS(ctx, m.device.DialContext, m.old.Host, m.old.Port, cfg)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	return putStatus(ctx, conn, m.old, "Stolen")
+}
+
+// isRefusal tells a TLS alert from the other side from any other trouble.
+func isRefusal(err error) bool {
+	var op *net.OpError
+	return errors.As(err, &op) && op.Op == "remote error"
+}
+
+// sealedElsewhere takes a sealed profile from the operator, as the operator has
+// it, and tries to open it where it does not belong.
+func (s *story) sealedElsewhere(ctx context.Context) error {
+	m := s.meters[0]
+	sealed, _, err := m.source.Fetch(ctx, 0)
+	if err != nil {
+		return err
+	}
+	parsed, err := profile.ParseSealed(sealed)
+	if err != nil {
+		return err
+	}
+	other, err := newKey()
+	if err != nil {
+		return err
+	}
+	trust := func(chain []*x509.Certificate) error {
+		_, err := m.device.Verifier.Authority(ctx, registryZone, chain)
+		return err
+	}
+	_, err = parsed.Open(other, profile.OpenOptions{Device: m.id, Registry: registryZone, Trust: trust})
+	s.prove("other_key", "the operator's copy of a sealed profile does not open with another device's key", errors.Is(err, profile.ErrOpen), err)
+
+	thief := sameLength(m.id)
+	card, err := euicc.New(euicc.Config{ID: thief, Key: other, Registry: registryZone})
+	if err != nil {
+		return err
+	}
+	_, errAsIs := card.Install(sealed, trust)
+	relabelled := bytes.Replace(sealed, []byte(m.id.String()), []byte(thief.String()), 1)
+	_, errRelabelled := card.Install(relabelled, trust)
+	held := errors.Is(errAsIs, profile.ErrDevice) && errors.Is(errRelabelled, profile.ErrSignature)
+	s.prove("other_device", "nor for another device ID, as it is or relabelled", held, errors.Join(errAsIs, errRelabelled))
+	return nil
+}
+
+// sameLength returns another device ID with as many digits as id.
+func sameLength(id eid.ID) eid.ID {
+	for n := 0; ; n++ {
+		text := fmt.Sprintf("%0*d", len(id.String()), n)
+		if id.Kind() == eid.EID {
+			if other, err := eid.New(fmt.Sprintf("89049032%022d", n)); err == nil && other != id {
+				return other
+			}
+		}
+		if other, err := eid.Parse(text); err == nil && other != id {
+			return other
+		}
+	}
+}
+
+func newKey() (hpke.PrivateKey, error) {
+	key, err := ecdh.P256().GenerateKey(rand.Reader)
+	if err != nil {
+		return nil, err
+	}
+	return hpke.NewDHKEMPrivateKey(key)
+}
+
+// flippedSignature damages one bit of the signature over a meter's CERT record
+// on its way to the meter, which then must not connect.
+func (s *story) flippedSignature(ctx context.Context) error {
+	m := s.meters[0]
+	v := s.world.verifier(flip{&dnssec.Client{Addr: s.world.server.Addr()}})
+	d := &device.Device{Card: m.card, Verifier: v, DialContext: dialer(v.Resolver)}
+	conn, err := d.Dial(ctx)
+	if err == nil {
+		conn.Close()
+	}
+	s.prove("flipped_signature", "a flipped bit in the CERT record's RRSIG keeps the meter from connecting", errors.Is(err, dane.ErrBogus), err)
+	return nil
+}
+
+// flip is an upstream that flips a bit in every signature over CERT records.
+type flip struct{ dnssec.Exchanger }
+
+func (f flip) Exchange(ctx context.Context, q *dns.Msg) (*dns.Msg, error) {
+	m, err := f.Exchanger.Exchange(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	for _, rr := range m.Answer {
+		if sig, ok := rr.(*dns.RRSIG); ok && sig.TypeCovered == dns.TypeCERT {
+			b := []byte(sig.Signature) // base64: another first letter is another first byte
+			if b[0]++; b[0] > 'Z' || b[0] < 'A' {
+				b[0] = 'A'
+			}
+			sig.Signature = string(b)
+		}
+	}
+	return m, nil
+}

@@ -1,0 +1,204 @@
+// Package sqlstore keeps registry records in a relational database: one plain
+// table per record kind, keyed by the record's own key, with no sequences,
+// triggers or locks by name, so that the same SQL runs on SQLite and on what
+// speaks PostgreSQL's protocol.
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/iotregistry/sdk/registry"
+)
+
+// Dialect is where databases differ.
+type Dialect struct {
+	// Blob is the column type of bodies, Key that of keys, which must compare
+	// as bytes.
+	Blob, Key string
+	// Any is a condition that the column key is one of the JSON array of
+	// strings bound to it.
+	Any string
+}
+
+// SQLite is SQLite's dialect.
+var SQLite = Dialect{
+	Blob: "BLOB",
+	Key:  "TEXT COLLATE BINARY",
+	Any:  "key IN (SELECT value FROM json_each(?))",
+}
+
+// Conn is a database connection or transaction.
+type Conn interface {
+	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+	PrepareContext(ctx context.Context, query string) (*sql.Stmt, error)
+}
+
+// Create makes the tables that do not exist yet.
+func Create(ctx context.Context, c Conn, d Dialect) error {
+	for _, t := range registry.Tables() {
+		for _, q := range []string{
+			fmt.Sprintf(`CREATE TABLE IF NOT EXISTS %s (key %s NOT NULL PRIMARY KEY, parent %[2]s NOT NULL, version BIGINT NOT NULL, body %s NOT NULL)`, t, d.Key, d.Blob),
+			fmt.Sprintf(`CREATE INDEX IF NOT EXISTS %s_parent ON %[1]s (parent, key)`, t),
+		} {
+			if _, err := c.ExecContext(ctx, q); err != nil {
+				return fmt.Errorf("sqlstore: create %s: %w", t, err)
+			}
+		}
+	}
+	return nil
+}
+
+// Tx is a [registry.Tx] over one SQL transaction or savepoint.
+type Tx struct {
+	Conn     Conn
+	Dialect  Dialect
+	ReadOnly bool
+}
+
+func check(t registry.Table) error {
+	if !slices.Contains(registry.Tables(), t) {
+		return fmt.Errorf("sqlstore: %w: %q", registry.ErrTable, t)
+	}
+	return nil
+}
+
+func (tx Tx) writable(t registry.Table) error {
+	if tx.ReadOnly {
+		return fmt.Errorf("sqlstore: %w", registry.ErrReadOnly)
+	}
+	return check(t)
+}
+
+// Get implements [registry.Tx].
+func (tx Tx) Get(ctx context.Context, t registry.Table, keys ...string) ([]registry.Record, error) {
+	if err := check(t); err != nil {
+		return nil, err
+	}
+	if len(keys) == 0 {
+		return nil, ctx.Err()
+	}
+	list, err := json.Marshal(keys)
+	if err != nil {
+		return nil, fmt.Errorf("sqlstore: encode keys: %w", err)
+	}
+	return tx.query(ctx, fmt.Sprintf(`SELECT key, parent, version, body FROM %s WHERE %s ORDER BY key`, t, tx.Dialect.Any), string(list))
+}
+
+// List implements [registry.Tx].
+func (tx Tx) List(ctx context.Context, t registry.Table, q registry.Query) ([]registry.Record, error) {
+	if err := check(t); err != nil {
+		return nil, err
+	}
+	if q.Limit <= 0 || q.Limit > registry.MaxLimit {
+		q.Limit = registry.MaxLimit
+	}
+	where, args := "key > ?", []any{q.After}
+	if q.Parent != "" {
+		where, args = "parent = ? AND key > ?", []any{q.Parent, q.After}
+	}
+	args = append(args, q.Limit)
+	return tx.query(ctx, fmt.Sprintf(`SELECT key, parent, version, body FROM %s WHERE %s ORDER BY key LIMIT ?`, t, where), args...)
+}
+
+func (tx Tx) query(ctx context.Context, q string, args ...any) ([]registry.Record, error) {
+	rows, err := tx.Conn.QueryContext(ctx, q, args...)
+	if err != nil {
+		return nil, fmt.Errorf("sqlstore: %w", err)
+	}
+	defer rows.Close()
+	var out []registry.Record
+	for rows.Next() {
+		var r registry.Record
+		if err := rows.Scan(&r.Key, &r.Parent, &r.Version, &r.Body); err != nil {
+			return nil, fmt.Errorf("sqlstore: %w", err)
+		}
+		out = append(out, r)
+	}
+	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+		return nil, fmt.Errorf("sqlstore: %w", err)
+	}
+	return out, nil
+}
+
+// Put implements [registry.Tx].
+func (tx Tx) Put(ctx context.Context, t registry.Table, recs ...registry.Record) error {
+	if err := tx.writable(t); err != nil {
+		return err
+	}
+	var insert, update statement
+	defer insert.close()
+	defer update.close()
+	for _, r := range recs {
+		if r.Key == "" {
+			return fmt.Errorf("sqlstore: %w: record without a key", registry.ErrInvalid)
+		}
+		if r.Body == nil {
+			r.Body = []byte{} // a nil slice would be NULL
+		}
+		var n int64
+		var err error
+		if r.Version == 0 {
+			n, err = insert.exec(ctx, tx.Conn,
+				fmt.Sprintf(`INSERT INTO %s (key, parent, version, body) VALUES (?, ?, 1, ?) ON CONFLICT (key) DO NOTHING`, t),
+				r.Key, r.Parent, r.Body)
+		} else {
+			n, err = update.exec(ctx, tx.Conn,
+				fmt.Sprintf(`UPDATE %s SET parent = ?, version = version + 1, body = ? WHERE key = ? AND version = ?`, t),
+				r.Parent, r.Body, r.Key, r.Version)
+		}
+		if err != nil {
+			return fmt.Errorf("sqlstore: put %s %q: %w", t, r.Key, err)
+		}
+		if n != 1 {
+			return fmt.Errorf("sqlstore: %s %q: %w", t, r.Key, registry.ErrConflict)
+		}
+	}
+	return ctx.Err()
+}
+
+// statement prepares on first use, so that a batch pays for parsing once.
+type statement struct{ *sql.Stmt }
+
+func (s *statement) exec(ctx context.Context, c Conn, query string, args ...any) (int64, error) {
+	if s.Stmt == nil {
+		var err error
+		if s.Stmt, err = c.PrepareContext(ctx, query); err != nil {
+			return 0, err
+		}
+	}
+	res, err := s.ExecContext(ctx, args...)
+	if err != nil {
+		return 0, err
+	}
+	return res.RowsAffected()
+}
+
+func (s *statement) close() {
+	if s.Stmt != nil {
+		s.Stmt.Close()
+	}
+}
+
+// Delete implements [registry.Tx].
+func (tx Tx) Delete(ctx context.Context, t registry.Table, keys ...string) error {
+	if err := tx.writable(t); err != nil {
+		return err
+	}
+	if len(keys) == 0 {
+		return ctx.Err()
+	}
+	list, err := json.Marshal(keys)
+	if err != nil {
+		return fmt.Errorf("sqlstore: encode keys: %w", err)
+	}
+	if _, err := tx.Conn.ExecContext(ctx, fmt.Sprintf(`DELETE FROM %s WHERE %s`, t, tx.Dialect.Any), string(list)); err != nil {
+		return fmt.Errorf("sqlstore: delete from %s: %w", t, err)
+	}
+	return nil
+}

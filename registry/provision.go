@@ -1,0 +1,235 @@
+package registry
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"errors"
+	"fmt"
+
+	"github.com/iotregistry/sdk/dane"
+	"github.com/iotregistry/sdk/profile"
+	"github.com/iotregistry/sdk/registry/eid"
+)
+
+// A plan takes one device to a new profile. Activation and transfer are the
+// same path: prepare (judge and reserve an ID), build (issue and seal), commit
+// (the device's one atomic change), then publish and order.
+type plan struct {
+	result  *Result
+	device  *Device // as read by prepare; commit refuses if it changed since
+	sponsor *Account
+	code    AuthCode // for a transfer
+	move    bool
+	id      uint64
+	profile *Profile
+}
+
+func (p *plan) fail(op string, err error) {
+	p.result.Err = &Error{Op: op, Device: p.result.Device, Err: err}
+}
+
+// Activate gives devices a profile of their sponsor: it issues their
+// certificates, seals the profiles, publishes the CERT records and orders the
+// delivery. It returns one result per device in their order. A device that is
+// active already keeps its profile, so Activate may be repeated; what an
+// interrupted call left unfinished it finishes.
+func (r *Registry) Activate(ctx context.Context, actor Actor, ids ...eid.ID) ([]Result, error) {
+	results := make([]Result, len(ids))
+	for i, id := range ids {
+		results[i].Device = id
+	}
+	for _, batch := range chunks(results, r.Batch) {
+		var plans []*plan
+		var unfinished []uint64
+		err := r.store.Update(ctx, func(tx Tx) (err error) {
+			plans, unfinished, err = r.prepareActivate(ctx, tx, actor, batch)
+			return err
+		})
+		if err == nil {
+			err = r.run(ctx, opActivate, plans, unfinished, nil)
+		}
+		if err != nil {
+			return results, &Error{Op: opActivate, Err: err}
+		}
+		if err := r.explainUnfinished(ctx, batch); err != nil {
+			return results, &Error{Op: opActivate, Err: err}
+		}
+	}
+	return results, nil
+}
+
+func (r *Registry) prepareActivate(ctx context.Context, tx Tx, actor Actor, batch []Result) ([]*plan, []uint64, error) {
+	ids := make([]eid.ID, len(batch))
+	for i := range batch {
+		ids[i] = batch[i].Device
+	}
+	devices, err := getAll[Device](ctx, tx, TableDevices, idKeys(ids)...)
+	if err != nil {
+		return nil, nil, err
+	}
+	current, err := currentProfiles(ctx, tx, devices)
+	if err != nil {
+		return nil, nil, err
+	}
+	var plans []*plan
+	var unfinished []uint64
+	seen := map[eid.ID]bool{}
+	for i := range batch {
+		p := &plan{result: &batch[i]}
+		d := devices[ids[i].String()]
+		if err := mayActivate(actor, d, seen[ids[i]]); err != nil {
+			p.fail(opActivate, err)
+			continue
+		}
+		seen[d.ID] = true
+		if cur := current[profileKey(d.Profile)]; cur != nil && cur.Status != ProfileFailed {
+			batch[i].ProfileID = cur.ID
+			if cur.Status.rank() < ProfileOrdered.rank() {
+				unfinished = append(unfinished, cur.ID)
+			}
+			continue
+		}
+		p.device = d
+		plans = append(plans, p)
+	}
+	plans, err = r.reserve(ctx, tx, opActivate, plans, func(p *plan) string { return p.device.Sponsor })
+	return plans, unfinished, err
+}
+
+func mayActivate(actor Actor, d *Device, repeated bool) error {
+	switch {
+	case d == nil:
+		return ErrNotFound
+	case repeated:
+		return fmt.Errorf("%w: the device is named twice in one call", ErrInvalid)
+	}
+	if err := may(actor, opActivate, d); err != nil {
+		return err
+	}
+	if d.has(StatusClientUpdateProhibited, StatusServerUpdateProhibited) {
+		return fmt.Errorf("%w: update is prohibited", ErrState)
+	}
+	return nil
+}
+
+func currentProfiles(ctx context.Context, tx Tx, devices map[string]*Device) (map[string]*Profile, error) {
+	var keys []string
+	for _, d := range devices {
+		if d.Profile != 0 {
+			keys = append(keys, profileKey(d.Profile))
+		}
+	}
+	return getAll[Profile](ctx, tx, TableProfiles, keys...)
+}
+
+// reserve finds each plan's sponsor account and gives it a profile ID, in the
+// order of plans. Plans without an account fail and are left out.
+func (r *Registry) reserve(ctx context.Context, tx Tx, op string, plans []*plan, sponsor func(*plan) string) ([]*plan, error) {
+	if len(plans) == 0 {
+		return nil, nil
+	}
+	accounts := map[string]*Account{}
+	ready := plans[:0]
+	for _, p := range plans {
+		name := sponsor(p)
+		a := accounts[name]
+		if a == nil {
+			var err error
+			a, err = account(ctx, tx, name, RoleASP)
+			if errors.Is(err, ErrUnknown) {
+				p.fail(op, err)
+				continue
+			} else if err != nil {
+				return nil, err
+			}
+			accounts[name] = a
+		}
+		p.sponsor = a
+		ready = append(ready, p)
+	}
+	first, err := takeProfileIDs(ctx, tx, r.FirstProfileID, len(ready))
+	for i, p := range ready {
+		p.id = first + uint64(i)
+	}
+	return ready, err
+}
+
+// run carries prepared plans through to the operator. onCommit, where given,
+// writes in the same transaction that changes the devices.
+func (r *Registry) run(ctx context.Context, op string, plans []*plan, unfinished []uint64, onCommit func(context.Context, Tx, []Moved) error) error {
+	done := r.timed("build", len(plans))
+	err := forEach(ctx, len(plans), r.Workers, func(i int) error {
+		if err := r.build(plans[i]); err != nil {
+			plans[i].fail(op, err)
+			plans[i].profile = nil
+		}
+		return nil
+	})
+	done()
+	if err != nil {
+		return err
+	}
+	done = r.timed("commit", len(plans))
+	var committed []*plan
+	err = r.store.Update(ctx, func(tx Tx) (err error) {
+		committed, err = r.commit(ctx, tx, op, plans, onCommit)
+		return err
+	})
+	done()
+	if err != nil {
+		return err
+	}
+	for _, p := range committed {
+		p.result.ProfileID = p.id
+		unfinished = append(unfinished, p.id)
+	}
+	return r.finish(ctx, unfinished)
+}
+
+// build issues the device's certificate and seals its profile. The private key
+// exists from here to the end of this function and then only inside the seal.
+func (r *Registry) build(p *plan) error {
+	name, err := dane.DeviceName(p.id, p.device.ID.String(), r.Zone)
+	if err != nil {
+		return err
+	}
+	recipient, err := profile.ParsePublicKey(p.device.Key)
+	if err != nil {
+		return err
+	}
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return fmt.Errorf("make device key: %w", err)
+	}
+	now := r.now()
+	cert, err := r.Authority.Issue(profile.Request{
+		Name: name, Device: p.device.ID,
+		PublicKey: key.Public(), NotAfter: now.Add(r.Validity),
+	})
+	if err != nil {
+		return err
+	}
+	pkcs8, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return fmt.Errorf("encode device key: %w", err)
+	}
+	sealed, err := r.Authority.Seal(recipient, &profile.Profile{
+		ID: p.id, Device: p.device.ID, Registry: r.Zone, Name: name,
+		Host: p.sponsor.Host, Port: p.sponsor.Port,
+		Certificate: cert, PrivateKey: pkcs8, CACertificates: r.Authority.Chain(),
+		NotBefore: now, NotAfter: now.Add(r.Validity),
+	})
+	clear(pkcs8)
+	if err != nil {
+		return err
+	}
+	p.profile = &Profile{
+		ID: p.id, Device: p.device.ID, Sponsor: p.sponsor.ID, MNO: p.device.MNO, Name: name,
+		Status: ProfileGenerated, MNOStatus: MNONone,
+		Certificate: cert, Sealed: sealed, Created: now, Updated: now,
+	}
+	return nil
+}

@@ -1,0 +1,397 @@
+// Package registrytest checks that a [registry.Store] keeps its contract. It
+// uses plain package testing, so that makers of other stores can run it:
+//
+//	func TestStore(t *testing.T) {
+//		registrytest.TestStore(t, registrytest.Harness{New: func(t *testing.T) registry.Store { ... }})
+//	}
+package registrytest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/iotregistry/sdk/registry"
+)
+
+// Harness says how to make the stores under test.
+type Harness struct {
+	// New returns an empty store and arranges for its end with t.Cleanup.
+	New func(t *testing.T) registry.Store
+
+	// Reopen returns a store on what s has kept, as after a crash: s is not
+	// closed first. Nil for a store that keeps nothing.
+	Reopen func(t *testing.T, s registry.Store) registry.Store
+}
+
+// TestStore runs every case, each on a fresh store, named after the rule it
+// checks.
+func TestStore(t *testing.T, h Harness) {
+	for _, c := range []struct {
+		rule string
+		run  func(*testing.T, Harness)
+	}{
+		{"a record comes back as it was put", roundTrip},
+		{"an empty body is a body", emptyBody},
+		{"a missing key is no error", missing},
+		{"Put refuses a version that was not read", versions},
+		{"a failed update leaves nothing", atomic},
+		{"a transaction sees its own writes", ownWrites},
+		{"keys are ordered as bytes", byteOrder},
+		{"List pages by key and parent", paging},
+		{"paging while others write skips and repeats nothing old", pagingWhileWriting},
+		{"a changed parent moves the record", reparent},
+		{"of five workers one wins", oneWinner},
+		{"concurrent increments all count", increments},
+		{"a view refuses writes", readOnly},
+		{"an unknown table is refused", unknownTable},
+		{"a cancelled context changes nothing", cancelled},
+		{"a body of a megabyte survives", largeBody},
+		{"what was committed survives a crash", reopen},
+	} {
+		t.Run(strings.ReplaceAll(c.rule, " ", "_"), func(t *testing.T) { c.run(t, h) })
+	}
+}
+
+const devices = registry.TableDevices
+
+func put(t *testing.T, s registry.Store, recs ...registry.Record) {
+	t.Helper()
+	err := s.Update(t.Context(), func(tx registry.Tx) error { return tx.Put(t.Context(), devices, recs...) })
+	if err != nil {
+		t.Fatalf("Put: %v", err)
+	}
+}
+
+func list(t *testing.T, s registry.Store, q registry.Query) []registry.Record {
+	t.Helper()
+	var out []registry.Record
+	err := s.View(t.Context(), func(tx registry.Tx) (err error) {
+		out, err = tx.List(t.Context(), devices, q)
+		return err
+	})
+	if err != nil {
+		t.Fatalf("List: %v", err)
+	}
+	return out
+}
+
+func keysOf(recs []registry.Record) []string {
+	var out []string
+	for _, r := range recs {
+		out = append(out, r.Key)
+	}
+	return out
+}
+
+func wantKeys(t *testing.T, got []registry.Record, want ...string) {
+	t.Helper()
+	if !slices.Equal(keysOf(got), want) {
+		t.Fatalf("keys: got %q, want %q", keysOf(got), want)
+	}
+}
+
+func wantErr(t *testing.T, err, want error) {
+	t.Helper()
+	if !errors.Is(err, want) {
+		t.Fatalf("error: got %v, want %v", err, want)
+	}
+}
+
+func rec(key, parent, body string) registry.Record {
+	return registry.Record{Key: key, Parent: parent, Body: []byte(body)}
+}
+
+func roundTrip(t *testing.T, h Harness) {
+	s := h.New(t)
+	const odd = "{\"name\":\"Ōttawa 🅿️ \\u0000 'quoted' \"}"
+	put(t, s, rec("a", "p", odd))
+	got := list(t, s, registry.Query{})
+	wantKeys(t, got, "a")
+	if r := got[0]; r.Parent != "p" || r.Version != 1 || string(r.Body) != odd {
+		t.Fatalf("got %+v", r)
+	}
+	got[0].Body[0] = 'X' // what a caller does to its copy is its own affair
+	if again := list(t, s, registry.Query{}); string(again[0].Body) != odd {
+		t.Fatalf("the stored body changed with the caller's copy")
+	}
+}
+
+func emptyBody(t *testing.T, h Harness) {
+	s := h.New(t)
+	put(t, s, registry.Record{Key: "a"})
+	if got := list(t, s, registry.Query{}); len(got) != 1 || len(got[0].Body) != 0 {
+		t.Fatalf("got %+v", got)
+	}
+}
+
+func missing(t *testing.T, h Harness) {
+	s := h.New(t)
+	put(t, s, rec("b", "", "{}"))
+	err := s.Update(t.Context(), func(tx registry.Tx) error {
+		got, err := tx.Get(t.Context(), devices, "c", "b", "a", "b")
+		if err != nil {
+			return err
+		}
+		wantKeys(t, got, "b")
+		if got, err := tx.Get(t.Context(), devices); err != nil || len(got) != 0 {
+			return fmt.Errorf("Get of no keys: %v, %v", got, err)
+		}
+		return tx.Delete(t.Context(), devices, "nothing")
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func versions(t *testing.T, h Harness) {
+	s := h.New(t)
+	put(t, s, rec("a", "", "1"))
+	for _, v := range []uint64{0, 2, 7} {
+		r := rec("a", "", "2")
+		r.Version = v
+		err := s.Update(t.Context(), func(tx registry.Tx) error { return tx.Put(t.Context(), devices, r) })
+		wantErr(t, err, registry.ErrConflict)
+	}
+	r := rec("new", "", "2")
+	r.Version = 1
+	err := s.Update(t.Context(), func(tx registry.Tx) error { return tx.Put(t.Context(), devices, r) })
+	wantErr(t, err, registry.ErrConflict)
+
+	r = rec("a", "", "2")
+	r.Version = 1
+	put(t, s, r)
+	if got := list(t, s, registry.Query{}); got[0].Version != 2 || string(got[0].Body) != "2" {
+		t.Fatalf("got %+v", got[0])
+	}
+}
+
+func atomic(t *testing.T, h Harness) {
+	s := h.New(t)
+	put(t, s, rec("kept", "", "{}"))
+	boom := errors.New("boom")
+	err := s.Update(t.Context(), func(tx registry.Tx) error {
+		if err := tx.Put(t.Context(), devices, rec("a", "", "{}")); err != nil {
+			return err
+		}
+		if err := tx.Delete(t.Context(), devices, "kept"); err != nil {
+			return err
+		}
+		return boom
+	})
+	wantErr(t, err, boom)
+	wantKeys(t, list(t, s, registry.Query{}), "kept")
+}
+
+func ownWrites(t *testing.T, h Harness) {
+	s := h.New(t)
+	put(t, s, rec("b", "p", "{}"), rec("d", "p", "{}"))
+	err := s.Update(t.Context(), func(tx registry.Tx) error {
+		ctx := t.Context()
+		if err := tx.Put(ctx, devices, rec("a", "p", "{}"), rec("c", "q", "{}")); err != nil {
+			return err
+		}
+		if err := tx.Delete(ctx, devices, "b"); err != nil {
+			return err
+		}
+		got, err := tx.List(ctx, devices, registry.Query{})
+		if err != nil {
+			return err
+		}
+		wantKeys(t, got, "a", "c", "d")
+		if got, err = tx.List(ctx, devices, registry.Query{Parent: "p"}); err != nil {
+			return err
+		}
+		wantKeys(t, got, "a", "d")
+		// A deleted key is new again.
+		return tx.Put(ctx, devices, rec("b", "", "again"))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantKeys(t, list(t, s, registry.Query{}), "a", "b", "c", "d")
+}
+
+func byteOrder(t *testing.T, h Harness) {
+	s := h.New(t)
+	put(t, s, rec("a", "", ""), rec("B", "", ""), rec("10", "", ""), rec("9", "", ""), rec("é", "", ""), rec("_", "", ""))
+	wantKeys(t, list(t, s, registry.Query{}), "10", "9", "B", "_", "a", "é")
+}
+
+func paging(t *testing.T, h Harness) {
+	s := h.New(t)
+	var recs []registry.Record
+	for i := range 25 {
+		recs = append(recs, rec(fmt.Sprintf("%02d", i), []string{"even", "odd"}[i%2], "{}"))
+	}
+	put(t, s, recs...)
+	var all []string
+	for after := ""; ; {
+		page := list(t, s, registry.Query{Parent: "odd", After: after, Limit: 5})
+		if len(page) == 0 {
+			break
+		}
+		all = append(all, keysOf(page)...)
+		after = all[len(all)-1]
+	}
+	if len(all) != 12 || all[0] != "01" || all[11] != "23" || !slices.IsSorted(all) {
+		t.Fatalf("pages: %q", all)
+	}
+}
+
+func pagingWhileWriting(t *testing.T, h Harness) {
+	s := h.New(t)
+	for i := range 20 {
+		put(t, s, rec(fmt.Sprintf("%02d0", i), "", "{}"))
+	}
+	seen := map[string]int{}
+	for after, n := "", 0; ; n++ {
+		page := list(t, s, registry.Query{After: after, Limit: 3})
+		if len(page) == 0 {
+			break
+		}
+		for _, r := range page {
+			seen[r.Key]++
+			after = r.Key
+		}
+		put(t, s, rec(fmt.Sprintf("%02d5", n), "", "{}"))
+	}
+	for i := range 20 {
+		if key := fmt.Sprintf("%02d0", i); seen[key] != 1 {
+			t.Fatalf("%s was seen %d times", key, seen[key])
+		}
+	}
+}
+
+func reparent(t *testing.T, h Harness) {
+	s := h.New(t)
+	put(t, s, rec("a", "old", "{}"))
+	r := rec("a", "new", "{}")
+	r.Version = 1
+	put(t, s, r)
+	wantKeys(t, list(t, s, registry.Query{Parent: "old"}))
+	wantKeys(t, list(t, s, registry.Query{Parent: "new"}), "a")
+}
+
+func oneWinner(t *testing.T, h Harness) {
+	s := h.New(t)
+	put(t, s, rec("a", "", "{}"))
+	var wg sync.WaitGroup
+	errs := make([]error, 5)
+	for i := range errs {
+		wg.Go(func() {
+			r := rec("a", fmt.Sprint(i), "{}")
+			r.Version = 1
+			errs[i] = s.Update(t.Context(), func(tx registry.Tx) error { return tx.Put(t.Context(), devices, r) })
+		})
+	}
+	wg.Wait()
+	won := 0
+	for _, err := range errs {
+		if err == nil {
+			won++
+		} else {
+			wantErr(t, err, registry.ErrConflict)
+		}
+	}
+	if won != 1 {
+		t.Fatalf("%d workers won", won)
+	}
+}
+
+func increments(t *testing.T, h Harness) {
+	s := h.New(t)
+	put(t, s, rec("n", "", "0"))
+	const workers, rounds = 8, 10
+	var wg sync.WaitGroup
+	errs := make(chan error, workers*rounds)
+	for range workers {
+		wg.Go(func() {
+			for range rounds {
+				errs <- s.Update(t.Context(), func(tx registry.Tx) error {
+					got, err := tx.Get(t.Context(), devices, "n")
+					if err != nil {
+						return err
+					}
+					var n int
+					if _, err := fmt.Sscan(string(got[0].Body), &n); err != nil {
+						return err
+					}
+					got[0].Body = fmt.Append(nil, n+1)
+					return tx.Put(t.Context(), devices, got...)
+				})
+			}
+		})
+	}
+	wg.Wait()
+	close(errs)
+	for err := range errs {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := list(t, s, registry.Query{}); string(got[0].Body) != fmt.Sprint(workers*rounds) {
+		t.Fatalf("counted %s of %d", got[0].Body, workers*rounds)
+	}
+}
+
+func readOnly(t *testing.T, h Harness) {
+	s := h.New(t)
+	err := s.View(t.Context(), func(tx registry.Tx) error { return tx.Put(t.Context(), devices, rec("a", "", "{}")) })
+	wantErr(t, err, registry.ErrReadOnly)
+	err = s.View(t.Context(), func(tx registry.Tx) error { return tx.Delete(t.Context(), devices, "a") })
+	wantErr(t, err, registry.ErrReadOnly)
+	wantKeys(t, list(t, s, registry.Query{}))
+}
+
+func unknownTable(t *testing.T, h Harness) {
+	s := h.New(t)
+	err := s.Update(t.Context(), func(tx registry.Tx) error {
+		_, err := tx.Get(t.Context(), "devices; DROP TABLE devices", "a")
+		return err
+	})
+	wantErr(t, err, registry.ErrTable)
+}
+
+func cancelled(t *testing.T, h Harness) {
+	s := h.New(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	err := s.Update(ctx, func(tx registry.Tx) error {
+		if err := tx.Put(ctx, devices, rec("a", "", "{}")); err != nil {
+			return err
+		}
+		cancel()
+		return nil
+	})
+	wantErr(t, err, context.Canceled)
+	wantErr(t, s.Update(ctx, func(registry.Tx) error { return nil }), context.Canceled)
+	wantErr(t, s.View(ctx, func(registry.Tx) error { return nil }), context.Canceled)
+	wantKeys(t, list(t, s, registry.Query{}))
+}
+
+func largeBody(t *testing.T, h Harness) {
+	s := h.New(t)
+	body := strings.Repeat("0123456789abcdef", 1<<16)
+	put(t, s, rec("a", "", body))
+	if got := list(t, s, registry.Query{}); string(got[0].Body) != body {
+		t.Fatal("the body changed")
+	}
+}
+
+func reopen(t *testing.T, h Harness) {
+	if h.Reopen == nil {
+		t.Skip("this store keeps nothing")
+	}
+	s := h.New(t)
+	put(t, s, rec("a", "p", "one"))
+	again := h.Reopen(t, s)
+	got := list(t, again, registry.Query{Parent: "p"})
+	wantKeys(t, got, "a")
+	if got[0].Version != 1 || string(got[0].Body) != "one" {
+		t.Fatalf("got %+v", got[0])
+	}
+}
