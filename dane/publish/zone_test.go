@@ -1,7 +1,6 @@
 package publish_test
 
 import (
-	"crypto"
 	"crypto/rsa"
 	"slices"
 	"strings"
