@@ -27,7 +27,7 @@ func (v *Verifier) Authority(ctx context.Context, zone string, chain []*x509.Cer
 	if err := checkChain(chain); err != nil {
 		return nil, named(err, z)
 	}
-	tlsa, expires, err := lookup[*dns.TLSA](ctx, v, z, dns.TypeTLSA)
+	tlsa, answer, err := lookup[*dns.TLSA](ctx, v, z, dns.TypeTLSA)
 	if err != nil {
 		return nil, err
 	}
@@ -35,8 +35,7 @@ func (v *Verifier) Authority(ctx context.Context, zone string, chain []*x509.Cer
 	if err != nil {
 		return nil, named(err, z)
 	}
-	m.Name, m.Expires = z, expires
-	return m, nil
+	return m.from(z, answer), nil
 }
 
 func (v *Verifier) authority(chain []*x509.Certificate, tlsa []*dns.TLSA) (*Match, error) {

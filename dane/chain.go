@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/miekg/dns"
+
+	"github.com/iotregistry/sdk/dane/dnssec"
 )
 
 // maxChain is the longest presented chain that is looked at; real ones have
@@ -58,8 +60,19 @@ type Match struct {
 	Depth       int                 // place of the matched certificate: 0 is the leaf
 	Certificate *x509.Certificate   // what the record matched; nil if it is a bare key (usage 2, selector 1, full)
 	Chain       []*x509.Certificate // verified path from the leaf to Certificate or to a root; the leaf alone for usage 3 and CERT
-	Name        string              // owner name that was asked for; empty from VerifyChain and VerifyCERT
-	Expires     time.Time           // how long the DNS answer is good; zero from VerifyChain and VerifyCERT
+
+	// Name is the owner name that was asked for, Answer the validated answer
+	// and Expires how long that may be relied on. They are unset by
+	// VerifyChain and VerifyCERT, which ask nobody.
+	Name    string
+	Answer  *dnssec.Result
+	Expires time.Time
+}
+
+// from fills in where the match's record came from.
+func (m *Match) from(name string, answer *dnssec.Result) *Match {
+	m.Name, m.Answer, m.Expires = name, answer, answer.Expires
+	return m
 }
 
 // VerifyChain decides whether a TLS peer's certificate chain, leaf first,

@@ -37,23 +37,23 @@ func wireOf(usage, selector, matching byte, data []byte) []byte {
 
 func FuzzVerifyChain(f *testing.F) {
 	w := newWorld(f)
-	var chain []byte
-	for _, c := range certs(w.leaf, w.sub, w.root) {
-		chain = append(chain, c.Raw...)
+	stock := [][]*x509.Certificate{
+		certs(w.leaf, w.sub, w.root), certs(w.leaf), certs(w.leaf, w.sub), certs(w.self), certs(w.self, w.self),
+		certs(w.old, w.sub), certs(w.wrongName, w.sub), certs(w.oldLeaf, w.oldSub), certs(w.leaf, w.root),
 	}
-	for _, p := range []pair{w.leaf, w.sub, w.root} {
+	for i, p := range []pair{w.leaf, w.sub, w.root, w.self} {
 		for u := range byte(4) {
-			f.Add(chain, wireOf(u, 0, 0, p.cert.Raw))
-			f.Add(chain, wireOf(u, 1, 0, p.cert.RawSubjectPublicKeyInfo))
-			f.Add(p.cert.Raw, slices.Concat(wireOf(u, 0, 0, p.cert.Raw), wireOf(3, 1, 1, make([]byte, 32))))
+			f.Add(byte(i), []byte{}, wireOf(u, 0, 0, p.cert.Raw))
+			f.Add(byte(i), []byte{}, wireOf(u, 1, 0, p.cert.RawSubjectPublicKeyInfo))
+			f.Add(byte(i), p.cert.Raw, slices.Concat(wireOf(u, 0, 0, p.cert.Raw), wireOf(3, 1, 1, make([]byte, 32))))
 		}
 	}
-	f.Add(chain, []byte{0, 3, 3, 1, 1, 0, 2, 3, 1, 0, 0})
+	f.Add(byte(0), []byte{}, []byte{0, 3, 3, 1, 1, 0, 2, 3, 1, 0, 0})
 	roots := pool(w.root)
-	f.Fuzz(func(t *testing.T, der, wire []byte) {
+	f.Fuzz(func(t *testing.T, pick byte, der, wire []byte) {
 		parsed, err := x509.ParseCertificates(der)
-		if err != nil {
-			return
+		if err != nil || len(parsed) == 0 {
+			parsed = stock[int(pick)%len(stock)]
 		}
 		rrs := tlsaFromWire(wire)
 		for _, opts := range []dane.ChainOptions{

@@ -4,23 +4,18 @@ import (
 	"context"
 	"crypto/x509"
 	"errors"
-	"time"
 
 	"github.com/miekg/dns"
 
 	"github.com/iotregistry/sdk/dane/dnssec"
 )
 
-// maxAliases bounds the CNAME chain that is followed to the TLSA base domain;
-// the resolver has a bound of its own.
-const maxAliases = 12
-
 // service is what the DNS says about one host and port.
 type service struct {
 	base, host string // TLSA base domain and the name asked for
 	owner      string // owner name of the records
 	tlsa       []*dns.TLSA
-	expires    time.Time
+	answer     *dnssec.Result
 }
 
 func (s *service) verify(v *Verifier, chain []*x509.Certificate) (*Match, error) {
@@ -30,8 +25,7 @@ func (s *service) verify(v *Verifier, chain []*x509.Certificate) (*Match, error)
 	if err != nil {
 		return nil, named(err, s.owner)
 	}
-	m.Name, m.Expires = s.owner, s.expires
-	return m, nil
+	return m.from(s.owner, s.answer), nil
 }
 
 // service finds the TLSA base domain and its records. The address look-up,
@@ -85,11 +79,11 @@ func (v *Verifier) serviceAt(ctx context.Context, base, host string, port uint16
 	if err != nil {
 		return nil, err
 	}
-	tlsa, expires, err := lookup[*dns.TLSA](ctx, v, owner, dns.TypeTLSA)
+	tlsa, answer, err := lookup[*dns.TLSA](ctx, v, owner, dns.TypeTLSA)
 	if err != nil {
 		return nil, err
 	}
-	return &service{base: base, host: host, owner: owner, tlsa: tlsa, expires: expires}, nil
+	return &service{base: base, host: host, owner: owner, tlsa: tlsa, answer: answer}, nil
 }
 
 // expand returns the name at the end of host's CNAMEs if all of them are
@@ -103,27 +97,9 @@ func (v *Verifier) expand(ctx context.Context, host string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return canonical(host, res), nil
-}
-
-func canonical(host string, res *dnssec.Result) string {
-	target := make(map[string]string)
-	for _, rr := range res.RRs {
-		if c, ok := rr.(*dns.CNAME); ok {
-			target[lower(dns.Fqdn(c.Hdr.Name))] = c.Target
-		}
+	base, err := cleanName(res.Name)
+	if err != nil {
+		return host, nil // the aliases end in a name that can have no service
 	}
-	name := host
-	for range maxAliases {
-		next, ok := target[dns.Fqdn(name)]
-		if !ok {
-			return name
-		}
-		clean, err := cleanName(next)
-		if err != nil {
-			return host
-		}
-		name = clean
-	}
-	return host
+	return base, nil
 }

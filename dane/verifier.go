@@ -117,16 +117,16 @@ func unknown(err error) bool {
 }
 
 func (v *Verifier) deviceRecord(ctx context.Context, name string, qtype uint16, chain []*x509.Certificate) (m *Match, err error) {
-	var expires time.Time
+	var answer *dnssec.Result
 	if qtype == dns.TypeCERT {
 		var certs []*dns.CERT
-		if certs, expires, err = lookup[*dns.CERT](ctx, v, name, qtype); err != nil {
+		if certs, answer, err = lookup[*dns.CERT](ctx, v, name, qtype); err != nil {
 			return nil, err
 		}
 		m, err = VerifyCERT(chain[0], certs, v.certOptions(ctx, name))
 	} else {
 		var tlsa []*dns.TLSA
-		if tlsa, expires, err = lookup[*dns.TLSA](ctx, v, name, qtype); err != nil {
+		if tlsa, answer, err = lookup[*dns.TLSA](ctx, v, name, qtype); err != nil {
 			return nil, err
 		}
 		opts := v.chainOptions(x509.ExtKeyUsageClientAuth)
@@ -138,8 +138,7 @@ func (v *Verifier) deviceRecord(ctx context.Context, name string, qtype uint16, 
 	if err != nil {
 		return nil, named(err, name)
 	}
-	m.Name, m.Expires = name, expires
-	return m, nil
+	return m.from(name, answer), nil
 }
 
 func (v *Verifier) certOptions(ctx context.Context, name string) CERTOptions {
@@ -158,10 +157,10 @@ func (v *Verifier) chainOptions(usages ...x509.ExtKeyUsage) ChainOptions {
 // lookup returns the records of one type at name from a Secure answer. Every
 // other verdict is an error of the fitting kind; only a validated denial is
 // Absent.
-func lookup[T dns.RR](ctx context.Context, v *Verifier, name string, qtype uint16) ([]T, time.Time, error) {
+func lookup[T dns.RR](ctx context.Context, v *Verifier, name string, qtype uint16) ([]T, *dnssec.Result, error) {
 	res, err := v.resolve(ctx, name, qtype)
 	if err != nil {
-		return nil, time.Time{}, err
+		return nil, nil, err
 	}
 	var rrs []T
 	for _, rr := range res.RRs {
@@ -170,9 +169,9 @@ func lookup[T dns.RR](ctx context.Context, v *Verifier, name string, qtype uint1
 		}
 	}
 	if len(rrs) == 0 {
-		return nil, time.Time{}, &Error{Kind: Absent, Name: name, Err: fmt.Errorf("validated denial of %s", dns.Type(qtype))}
+		return nil, nil, &Error{Kind: Absent, Name: name, Err: fmt.Errorf("validated denial of %s", dns.Type(qtype))}
 	}
-	return rrs, res.Expires, nil
+	return rrs, res, nil
 }
 
 // resolve returns a Secure result, positive or a denial, or an error.
