@@ -2,6 +2,7 @@ package publish
 
 import (
 	"encoding/binary"
+	"slices"
 	"time"
 
 	"github.com/miekg/dns"
@@ -17,6 +18,7 @@ type resolver struct {
 	qtype   uint16
 	name    []byte // current name, lower-case: the question's, then its aliases
 	nameBuf [maxName + 1]byte
+	aliases []*rrset // CNAMEs followed so far
 
 	// the zone being asked, its version and time, and the key of name in it
 	z   *Zone
@@ -58,7 +60,7 @@ func (r *resolver) resolve() {
 		r.rcode = dns.RcodeRefused
 		return
 	}
-	r.aa = true
+	r.aa, r.aliases = true, r.aliases[:0]
 	for range maxAliases + 1 {
 		if !r.step() || r.rcode != dns.RcodeSuccess || r.full() || !r.find() {
 			break
@@ -123,14 +125,23 @@ func (r *resolver) atNode(n *node) (again bool) {
 			r.records(0, r.name, sigs.wire)
 		}
 	case n.set(dns.TypeCNAME) != nil:
-		s = n.set(dns.TypeCNAME)
-		r.answer(n.key, s)
-		r.name = append(r.nameBuf[:0], s.wire[bodyHead:]...)
-		return true
+		return r.follow(n.key, n.set(dns.TypeCNAME))
 	default:
 		r.deny(n)
 	}
 	return false
+}
+
+// follow answers with a CNAME and makes its target the current name, unless
+// that goes in circles.
+func (r *resolver) follow(key string, s *rrset) (again bool) {
+	if slices.Contains(r.aliases, s) {
+		return false
+	}
+	r.aliases = append(r.aliases, s)
+	r.answer(key, s)
+	r.name = append(r.nameBuf[:0], s.wire[bodyHead:]...)
+	return true
 }
 
 // answer writes an RRset found at key into the answer section.

@@ -21,6 +21,8 @@ func answerWorld(t testing.TB) []*publish.Zone {
 		`across.iotregistry.ca. 60 CNAME host.plain.ca.`,
 		`dead.iotregistry.ca. 60 CNAME nothing.iotregistry.ca.`,
 		`loop.iotregistry.ca. 60 CNAME loop.iotregistry.ca.`,
+		`ping.iotregistry.ca. 60 CNAME pong.iotregistry.ca.`,
+		`pong.iotregistry.ca. 60 CNAME ping.iotregistry.ca.`,
 		`*.walias.iotregistry.ca. 60 CNAME mail.iotregistry.ca.`,
 		`child.wild.iotregistry.ca. 60 A 192.0.2.9`,
 	), certRR(1), certRR(2))})
@@ -101,6 +103,8 @@ var answers = []struct {
 	{"CNAME to a name without the type", "alias.iotregistry.ca.", dns.TypeTLSA, nodata, "CNAME", "mail.iotregistry.ca."},
 	{"CNAME to nothing", "dead.iotregistry.ca.", dns.TypeA, nxdomain, "CNAME", "nothing.iotregistry.ca."},
 	{"CNAME to nothing in another zone", "away.iotregistry.ca.", dns.TypeA, nxdomain, "CNAME", "www.example.com."},
+	{"CNAME to itself", "loop.iotregistry.ca.", dns.TypeA, positive, "CNAME", ""},
+	{"CNAMEs in a circle", "ping.iotregistry.ca.", dns.TypeA, positive, "CNAME CNAME", ""},
 	{"DNAME asked for", "moved.iotregistry.ca.", dns.TypeDNAME, positive, "DNAME", ""},
 	{"below a DNAME", "child.moved.iotregistry.ca.", dns.TypeA, positive, "DNAME CNAME A", ""},
 	{"below a DNAME, then a wildcard", "x.moved.iotregistry.ca.", dns.TypeTXT, positive, "DNAME CNAME TXT", ""},

@@ -107,6 +107,7 @@ func (r *resolver) ask(a *Authority, q *query) {
 // forget drops references before the resolver goes back to the pool.
 func (r *resolver) forget() {
 	clear(r.proof[:cap(r.proof)])
+	clear(r.aliases[:cap(r.aliases)])
 	r.buf, r.name, r.zones, r.z, r.st, r.key = nil, nil, nil, nil, nil, ""
 }
 

@@ -19,6 +19,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+var _ publish.Publisher = (*publish.Zone)(nil)
+
 func text(t testing.TB, z *publish.Zone) string {
 	t.Helper()
 	var b bytes.Buffer
