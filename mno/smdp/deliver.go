@@ -68,7 +68,7 @@ func (e *Engine) Finish(ctx context.Context, device eid.ID, profileID uint64, fa
 		if failure != nil {
 			ev = mno.InstallFailed
 		}
-		if !e.move(&p, ev) {
+		if p.State != mno.Downloaded || !e.move(&p, ev) {
 			return mno.With(mno.ErrInvalidTransition, p.ICCID, "it is "+p.State.String()+", not downloaded")
 		}
 		p.Failure, p.Sealed = failure, nil

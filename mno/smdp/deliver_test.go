@@ -39,6 +39,7 @@ func TestDeliveryAndReport(t *testing.T) {
 	require.NoError(t, err)
 
 	require.ErrorIs(t, e.Finish(ctx, o.Device, 11, nil), mno.ErrInvalidTransition, "not downloaded yet")
+	require.ErrorIs(t, e.Finish(ctx, o.Device, 11, mno.With(mno.ErrNoneLeft, "", "").(*mno.StatusError)), mno.ErrInvalidTransition, "nor failed")
 	_, err = e.Deliver(ctx, o.Device, 11)
 	require.ErrorIs(t, err, smdp.ErrNotFound, "the device has it")
 	_, err = e.Deliver(ctx, mnotest.ID(t, "1000000000000002"), 0)
