@@ -62,11 +62,20 @@ func (r *reply) owner(wire []byte) {
 	r.buf = append(r.buf, wire...)
 }
 
-// records writes a run of records with this owner into a section.
+// records writes a run of records with this owner into a section. The second
+// and later ones point to the name of the first.
 func (r *reply) records(section int, owner, wire []byte) {
+	at := len(r.buf)
+	r.owner(owner)
+	name := r.buf[at:len(r.buf):len(r.buf)]
+	if len(name) > 2 && at < 1<<14 {
+		name = binary.BigEndian.AppendUint16(nil, 0xc000|uint16(at))
+	}
 	for body, rest := []byte(nil), wire; len(rest) > 0 && !r.full(); {
+		if body != nil {
+			r.buf = append(r.buf, name...)
+		}
 		body, rest = nextBody(rest)
-		r.owner(owner)
 		r.buf = append(r.buf, body...)
 		r.counts[section]++
 	}

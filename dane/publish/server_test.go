@@ -103,6 +103,25 @@ func TestUDPAnswerFits(t *testing.T) {
 	}
 }
 
+// TestLargeSetBehindAlias checks that a large set still fits in a message when
+// its owner is not the name asked for.
+func TestLargeSetBehindAlias(t *testing.T) {
+	t.Parallel()
+	target := strings.Repeat(strings.Repeat("x", 60)+".", 3) + "ca."
+	lines := []string{"alias.ca. CNAME " + target}
+	for i := range 3000 {
+		lines = append(lines, fmt.Sprintf("%s A 192.0.%d.%d", target, i/256, i%256))
+	}
+	a := publish.NewAuthority(newZone(t, "ca.", keys15(), lines...))
+	m, err := a.Exchange(t.Context(), new(dns.Msg).SetQuestion("alias.ca.", dns.TypeA).SetEdns0(1232, true))
+	require.NoError(t, err)
+	require.False(t, m.Truncated)
+	require.Len(t, m.Answer, 2+3001)
+	for _, rr := range m.Answer[2:] {
+		require.Equal(t, target, rr.Header().Name)
+	}
+}
+
 func TestServerZonesChange(t *testing.T) {
 	t.Parallel()
 	s := serve(t)
