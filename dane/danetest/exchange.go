@@ -11,11 +11,11 @@ import (
 	"github.com/miekg/dns"
 )
 
-// Networks a question can come by.
+// Networks a question can come by: the values of [Reply].Network.
 const (
 	InProcess = "mem" // World.Exchange
-	UDP       = "udp"
-	TCP       = "tcp"
+	UDP       = "udp" // a datagram to World.Addr
+	TCP       = "tcp" // a connection to World.Addr
 )
 
 // Exchange answers a query in process, without limit of size. It has the shape

@@ -26,7 +26,8 @@ type Fault struct {
 }
 
 // Effect changes a reply on its way out. The functions of this package that
-// return one cover the usual attacks; tests may write their own.
+// return one cover the usual attacks; tests may write their own, and call these
+// from it: Drop()(r).
 type Effect func(*Reply)
 
 // Reply is an answer on its way out.
