@@ -40,6 +40,7 @@ func TestVerifyCERT(t *testing.T) {
 	cnAndSAN := mint(t, pair{}, subject(device), names("x.example"))
 	old := mint(t, pair{}, names(device), expired)
 	future := mint(t, pair{}, names(device), dates(epoch.Add(time.Second), epoch.AddDate(1, 0, 0)))
+	lastSecond := mint(t, pair{}, names(device), dates(epoch.Add(-time.Hour), epoch))
 	hash := func(p pair) *dns.CERT { s := sha256.Sum256(p.cert.Raw); return certOf(dns.CertPKIX, s[:]) }
 	edit := func(r *dns.CERT, f func(*dns.CERT)) *dns.CERT { f(r); return r }
 	trailing := append(append([]byte{}, leaf.cert.Raw...), 0)
@@ -63,6 +64,7 @@ func TestVerifyCERT(t *testing.T) {
 		{name: "subject does not count beside a dNSName", leaf: cnAndSAN, records: []*dns.CERT{certFor(t, cnAndSAN)}, opts: dane.CERTOptions{AllowSubjectCN: true}, want: dane.ErrWrongName},
 		{name: "expired", leaf: old, records: []*dns.CERT{certFor(t, old)}, want: dane.ErrExpired},
 		{name: "not yet valid", leaf: future, records: []*dns.CERT{certFor(t, future)}, want: dane.ErrExpired},
+		{name: "last second", leaf: lastSecond, records: []*dns.CERT{certFor(t, lastSecond)}},
 		{name: "digest", leaf: leaf, records: []*dns.CERT{hash(leaf)}, want: dane.ErrUnusable},
 		{name: "digest, by option", leaf: leaf, records: []*dns.CERT{hash(leaf)}, opts: dane.CERTOptions{AllowHash: true}},
 		{name: "digest of another", leaf: leaf, records: []*dns.CERT{hash(renewed)}, opts: dane.CERTOptions{AllowHash: true}, want: dane.ErrNoMatch},
@@ -74,7 +76,7 @@ func TestVerifyCERT(t *testing.T) {
 		{name: "empty", leaf: leaf, records: []*dns.CERT{certOf(dns.CertPKIX, nil)}, want: dane.ErrNoMatch},
 		{name: "nil record beside good", leaf: leaf, records: []*dns.CERT{nil, certFor(t, leaf)}},
 		{name: "none", leaf: leaf, want: dane.ErrUnusable},
-		{name: "256 records", leaf: leaf, records: make([]*dns.CERT, 256), want: dane.ErrUnusable},
+		{name: "256 records", leaf: leaf, records: repeat(certFor(t, leaf), 256), want: dane.ErrUnusable},
 		{name: "no certificate", records: []*dns.CERT{certFor(t, leaf)}, want: dane.ErrInvalid},
 		{name: "bad name", leaf: leaf, records: []*dns.CERT{certFor(t, leaf)}, opts: dane.CERTOptions{Name: "a b"}, want: dane.ErrInvalid},
 	}

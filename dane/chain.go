@@ -233,7 +233,7 @@ func (v *verification) daneEE(recs []tlsaRecord) (*Match, error) {
 // pkixEE is RFC 6698 section 2.1.1, usage 1: the leaf matches and a path to a
 // configured root exists.
 func (v *verification) pkixEE(recs []tlsaRecord) (*Match, error) {
-	if v.opts.Roots == nil || v.opts.MapPKIX {
+	if v.opts.Roots == nil {
 		return nil, nil
 	}
 	rr := v.matching(recs, 0, UsagePKIXEE)
@@ -251,7 +251,7 @@ func (v *verification) pkixEE(recs []tlsaRecord) (*Match, error) {
 // exists, and a CA in it matches.
 func (v *verification) pkixTA(recs []tlsaRecord) (*Match, error) {
 	has := slices.ContainsFunc(recs, func(r tlsaRecord) bool { return r.usage == UsagePKIXTA })
-	if !has || v.opts.Roots == nil || v.opts.MapPKIX {
+	if !has || v.opts.Roots == nil {
 		return nil, nil
 	}
 	paths, err := v.paths(v.opts.Roots)

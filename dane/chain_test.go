@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -236,7 +237,8 @@ func ruleCases(t testing.TB, w *world) []ruleCase {
 		{name: "2 0 0 that is no certificate", chain: good, records: records{data(rr(2, 0, 0, w.sub), "30820102")}, want: dane.ErrUnusable},
 		{name: "2 1 0 that is no key", chain: good, records: records{data(rr(2, 1, 0, w.sub), "30820102")}, want: dane.ErrUnusable},
 		{name: "unusable beside good", chain: good, records: records{data(rr(3, 1, 1, w.leaf), "aa"), nil, rr(3, 1, 1, w.leaf)}},
-		{name: "256 records", chain: good, records: make(records, 256), want: dane.ErrUnusable},
+		{name: "255 records", chain: good, records: repeat(rr(3, 1, 1, w.leaf), 255)},
+		{name: "256 records", chain: good, records: repeat(rr(3, 1, 1, w.leaf), 256), want: dane.ErrUnusable},
 
 		// Bad chains.
 		{name: "no chain", records: records{rr(3, 1, 1, w.leaf)}, want: dane.ErrInvalid},
@@ -271,13 +273,7 @@ func flipHex(r *dns.TLSA) {
 	r.Certificate = hex.EncodeToString(b)
 }
 
-func repeat(p pair, n int) []pair {
-	out := make([]pair, n)
-	for i := range out {
-		out[i] = p
-	}
-	return out
-}
+func repeat[T any](v T, n int) []T { return slices.Repeat([]T{v}, n) }
 
 func TestVerifyChainClock(t *testing.T) {
 	t.Parallel()

@@ -5,12 +5,12 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"io"
 	"net"
-	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/miekg/dns"
@@ -331,23 +331,18 @@ func TestClientIdentityNeedsHandshake(t *testing.T) {
 	require.Equal(t, "1._device.iotregistry.ca", name)
 }
 
-// gate is an upstream that counts the look-ups in flight and holds them back.
+// gate is an upstream that counts the CERT look-ups in flight and holds them
+// back.
 type gate struct {
-	world    *danetest.World
-	release  chan struct{}
-	mu       sync.Mutex
-	now, top int
-	entered  chan struct{}
+	world   *danetest.World
+	release chan struct{}
+	now     atomic.Int32
 }
 
 func (g *gate) Exchange(ctx context.Context, q *dns.Msg) (*dns.Msg, error) {
 	if q.Question[0].Qtype == dns.TypeCERT {
-		g.mu.Lock()
-		g.now++
-		g.top = max(g.top, g.now)
-		g.mu.Unlock()
-		defer func() { g.mu.Lock(); g.now--; g.mu.Unlock() }()
-		g.entered <- struct{}{}
+		g.now.Add(1)
+		defer g.now.Add(-1)
 		select {
 		case <-g.release:
 		case <-ctx.Done():
@@ -357,60 +352,71 @@ func (g *gate) Exchange(ctx context.Context, q *dns.Msg) (*dns.Msg, error) {
 	return g.world.Exchange(ctx, q)
 }
 
-// TestServerConcurrencyCap: no more look-ups than allowed are in flight, and a
-// client that waits too long is refused without a verdict.
-func TestServerConcurrencyCap(t *testing.T) {
-	t.Parallel()
-	const clients, limit = 6, 2
-	p := newParties(t)
-	g := &gate{world: p.world, release: make(chan struct{}), entered: make(chan struct{}, clients)}
-	v := verifierOf(t, p.world)
-	v.Resolver.Exchanger = g
-	v.MaxConcurrent = limit
+// crowd lets n devices connect to one service at the same time and sends what
+// the service makes of each. It is for synctest bubbles.
+func crowd(t *testing.T, p *parties, v *dane.Verifier, n int) <-chan error {
+	t.Helper()
 	server := v.ServerConfig(p.server, "iotregistry.ca")
-	client := &tls.Config{InsecureSkipVerify: true}
-	var wg sync.WaitGroup
-	errs := make(chan error, clients)
-	for i := range clients {
-		name := strings.Replace(device, "11.", string(rune('1'+i))+".", 1)
+	errs := make(chan error, n)
+	for i := range n {
+		name := fmt.Sprintf("%d.1000000000000001.iotregistry.ca", 20+i)
 		leaf := mint(t, pair{}, names(name))
 		p.world.AddCERT(name, leaf.cert.Raw)
-		c := client.Clone()
-		c.Certificates = []tls.Certificate{leaf.tls()}
-		wg.Go(func() { errs <- connect(t, c, server).serverErr })
+		client := &tls.Config{InsecureSkipVerify: true, Certificates: []tls.Certificate{leaf.tls()}}
+		a, b := net.Pipe()
+		go func() {
+			_ = echo(tls.Client(a, client), false)
+			a.Close()
+		}()
+		go func() {
+			errs <- echo(tls.Server(b, server), true)
+			b.Close()
+		}()
 	}
-	for range limit {
-		<-g.entered
-	}
-	close(g.release)
-	wg.Wait()
-	close(errs)
-	for err := range errs {
-		require.NoError(t, err)
-	}
-	require.LessOrEqual(t, g.top, limit)
-	require.Positive(t, g.top)
+	return errs
 }
 
+// TestServerConcurrencyCap: no more look-ups than allowed are in flight; the
+// others wait for their turn.
+func TestServerConcurrencyCap(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const clients, limit = 6, 2
+		p := newParties(t)
+		g := &gate{world: p.world, release: make(chan struct{})}
+		v := verifierOf(t, p.world)
+		v.Resolver.Exchanger = g
+		v.MaxConcurrent = limit
+		errs := crowd(t, p, v, clients)
+		synctest.Wait()
+		require.EqualValues(t, limit, g.now.Load())
+		close(g.release)
+		for range clients {
+			require.NoError(t, <-errs)
+		}
+	})
+}
+
+// TestServerTimeout: neither a slow name server nor a crowd holds a handshake
+// up for more than Timeout, and the refusal claims nothing about the device.
 func TestServerTimeout(t *testing.T) {
-	t.Parallel()
-	p := newParties(t)
-	g := &gate{world: p.world, release: make(chan struct{}), entered: make(chan struct{}, 10)}
-	v := verifierOf(t, p.world)
-	v.Resolver.Exchanger = g
-	v.MaxConcurrent, v.Timeout = 1, 50*time.Millisecond
-	server := v.ServerConfig(p.server, "iotregistry.ca")
-	client := &tls.Config{InsecureSkipVerify: true, Certificates: p.client.Certificates}
-	var wg sync.WaitGroup
-	for range 2 { // one waits for DNS, the other for its turn
-		wg.Go(func() {
-			err := connect(t, client, server).serverErr
-			if !errors.Is(err, dane.ErrIndeterminate) {
-				t.Errorf("got %v", err)
+	for _, timeout := range []time.Duration{0, time.Second} {
+		synctest.Test(t, func(t *testing.T) {
+			p := newParties(t)
+			v := verifierOf(t, p.world)
+			v.Resolver.Exchanger = &gate{world: p.world, release: make(chan struct{})}
+			v.MaxConcurrent, v.Timeout = 1, timeout
+			start := time.Now()
+			errs := crowd(t, p, v, 3) // one waits for the DNS, two for their turn
+			for range 3 {
+				require.ErrorIs(t, <-errs, dane.ErrIndeterminate)
 			}
+			want := timeout
+			if want == 0 {
+				want = 10 * time.Second
+			}
+			require.Equal(t, want, time.Since(start))
 		})
 	}
-	wg.Wait()
 }
 
 func TestDialTLS(t *testing.T) {
