@@ -1,0 +1,281 @@
+package profile_test
+
+import (
+	"bytes"
+	"crypto/ecdh"
+	"crypto/ed25519"
+	"crypto/hpke"
+	"crypto/rand"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/iotregistry/sdk/profile"
+	"github.com/iotregistry/sdk/profile/profiletest"
+	"github.com/iotregistry/sdk/registry/eid"
+)
+
+func TestKeySuites(t *testing.T) {
+	t.Parallel()
+	for _, kem := range []hpke.KEM{
+		hpke.DHKEM(ecdh.P256()), hpke.DHKEM(ecdh.X25519()), hpke.MLKEM768P256(), hpke.MLKEM768X25519(), hpke.MLKEM1024P384(),
+	} {
+		t.Run(fmt.Sprintf("%04x", kem.ID()), func(t *testing.T) {
+			t.Parallel()
+			profiletest.RunKeySuite(t, func(t *testing.T) hpke.PrivateKey {
+				key, err := kem.GenerateKey()
+				if err != nil {
+					t.Fatal(err)
+				}
+				return key
+			})
+		})
+	}
+}
+
+func sealed(t testing.TB, a *profile.Authority, to hpke.PublicKey) ([]byte, *profile.Profile) {
+	p := newProfile(t, a)
+	b, err := a.Seal(to, p)
+	require.NoError(t, err)
+	return b, p
+}
+
+func open(b []byte, key hpke.PrivateKey, o profile.OpenOptions) (*profile.Profile, error) {
+	s, err := profile.ParseSealed(b)
+	if err != nil {
+		return nil, err
+	}
+	return s.Open(key, o)
+}
+
+func TestOpen(t *testing.T) {
+	t.Parallel()
+	a, key := newAuthority(t), agreementKey(t)
+	b, p := sealed(t, a, key.PublicKey())
+	s, err := profile.ParseSealed(b)
+	require.NoError(t, err)
+	require.Equal(t, profile.Binding{Device: deviceID, ProfileID: 11, Registry: zone}, s.Binding())
+	require.Equal(t, b, s.Bytes())
+	require.Len(t, s.Chain(), 2)
+	require.True(t, s.Chain()[0].Equal(a.Issuer()))
+	got, err := s.Open(key, options(a))
+	require.NoError(t, err)
+	require.True(t, p.Equal(got))
+}
+
+func TestOpenRefuses(t *testing.T) {
+	t.Parallel()
+	a, key := newAuthority(t), agreementKey(t)
+	b, _ := sealed(t, a, key.PublicKey())
+	stranger := newAuthority(t)
+	x, err := ecdh.X25519().GenerateKey(rand.Reader)
+	require.NoError(t, err)
+	otherKEM, err := hpke.NewDHKEMPrivateKey(x)
+	require.NoError(t, err)
+	boom := errors.New("boom")
+	for name, c := range map[string]struct {
+		key    hpke.PrivateKey
+		change func(*profile.OpenOptions)
+		want   error
+	}{
+		"another device":    {key, func(o *profile.OpenOptions) { o.Device = eid.MustParse("2") }, profile.ErrDevice},
+		"another registry":  {key, func(o *profile.OpenOptions) { o.Registry = "evil.example" }, profile.ErrRegistry},
+		"the same again":    {key, func(o *profile.OpenOptions) { o.After = 11 }, profile.ErrReplayed},
+		"an old one":        {key, func(o *profile.OpenOptions) { o.After = 99 }, profile.ErrReplayed},
+		"another authority": {key, func(o *profile.OpenOptions) { o.Trust = trust(stranger) }, profile.ErrUntrusted},
+		"trust's own error": {key, func(o *profile.OpenOptions) { o.Trust = func([]*x509.Certificate) error { return boom } }, boom},
+		"another key":       {agreementKey(t), func(*profile.OpenOptions) {}, profile.ErrOpen},
+		"another KEM":       {otherKEM, func(*profile.OpenOptions) {}, profile.ErrOpen},
+		"no trust":          {key, func(o *profile.OpenOptions) { o.Trust = nil }, profile.ErrInvalid},
+		"no device":         {key, func(o *profile.OpenOptions) { o.Device = eid.ID{} }, profile.ErrInvalid},
+		"no registry":       {key, func(o *profile.OpenOptions) { o.Registry = "" }, profile.ErrInvalid},
+	} {
+		o := options(a)
+		c.change(&o)
+		p, err := open(b, c.key, o)
+		require.ErrorIs(t, err, c.want, name)
+		require.Nil(t, p, name)
+	}
+	o := options(a)
+	o.After = 10
+	_, err = open(b, key, o)
+	require.NoError(t, err, "a newer one opens")
+}
+
+// A profile that is relabelled for another device fails its signature; one that
+// another authority re-signs after that is untrusted, and where the thief's
+// authority is trusted too, the key schedule still does not fit.
+func TestRetargeting(t *testing.T) {
+	t.Parallel()
+	a, key := newAuthority(t), agreementKey(t)
+	b, _ := sealed(t, a, key.PublicKey())
+	victim := eid.MustParse("1000000000000002")
+	relabelled := bytes.Replace(b, []byte(deviceID.String()), []byte(victim.String()), 1)
+	o := options(a)
+	o.Device = victim
+	_, err := open(relabelled, key, o)
+	require.ErrorIs(t, err, profile.ErrSignature)
+
+	thiefKey := ecKey(t)
+	thief, err := profile.NewAuthority(profile.AuthorityConfig{Registry: zone, RootKey: ecKey(t), IssuerKey: thiefKey})
+	require.NoError(t, err)
+	resigned := profile.Resign(t, relabelled, profile.Signer{Key: thiefKey, Chain: thief.Chain()})
+	_, err = open(resigned, key, o)
+	require.ErrorIs(t, err, profile.ErrUntrusted)
+	o.Trust = trust(thief)
+	_, err = open(resigned, key, o)
+	require.ErrorIs(t, err, profile.ErrOpen)
+}
+
+func TestEveryByteCounts(t *testing.T) {
+	t.Parallel()
+	a, key := newAuthority(t), agreementKey(t)
+	b, _ := sealed(t, a, key.PublicKey())
+	o := options(a)
+	for i := range b {
+		c := bytes.Clone(b)
+		c[i] ^= 1 << (i % 8)
+		p, err := open(c, key, o)
+		require.Error(t, err, "byte %d of %d", i, len(b))
+		require.Nil(t, p)
+	}
+	for _, n := range []int{0, 1, 5, 30, len(b) - 1} {
+		_, err := profile.ParseSealed(b[:n])
+		require.ErrorIs(t, err, profile.ErrMalformed)
+	}
+	_, err := profile.ParseSealed(append(bytes.Clone(b), 0))
+	require.ErrorIs(t, err, profile.ErrMalformed)
+	_, err = profile.ParseSealed(make([]byte, profile.MaxSealed+1))
+	require.ErrorIs(t, err, profile.ErrMalformed)
+}
+
+func TestSealRefuses(t *testing.T) {
+	t.Parallel()
+	a, key := newAuthority(t), agreementKey(t)
+	p := newProfile(t, a)
+	p.Registry = "other.example"
+	_, err := a.Seal(key.PublicKey(), p)
+	require.ErrorIs(t, err, profile.ErrInvalid)
+	p = newProfile(t, a)
+	_, err = profile.Seal(key.PublicKey(), p, profile.Signer{Chain: a.Chain()})
+	require.ErrorIs(t, err, profile.ErrAuthority)
+	_, err = profile.Seal(key.PublicKey(), p, profile.Signer{Key: ecKey(t)})
+	require.ErrorIs(t, err, profile.ErrAuthority)
+	p.Port = 0
+	_, err = a.Seal(key.PublicKey(), p)
+	require.ErrorIs(t, err, profile.ErrInvalid)
+}
+
+func TestEd25519Authority(t *testing.T) {
+	t.Parallel()
+	_, issuer, err := ed25519.GenerateKey(rand.Reader)
+	require.NoError(t, err)
+	a, err := profile.NewAuthority(profile.AuthorityConfig{Registry: zone, RootKey: ecKey(t), IssuerKey: issuer})
+	require.NoError(t, err)
+	key := agreementKey(t)
+	b, p := sealed(t, a, key.PublicKey())
+	got, err := open(b, key, options(a))
+	require.NoError(t, err)
+	require.True(t, p.Equal(got))
+	b[len(b)-1] ^= 1
+	_, err = open(b, key, options(a))
+	require.ErrorIs(t, err, profile.ErrSignature)
+}
+
+func FuzzParseSealed(f *testing.F) {
+	a, key := newAuthority(f), agreementKey(f)
+	b, _ := sealed(f, a, key.PublicKey())
+	f.Add(b)
+	f.Add([]byte("IoTS\x01"))
+	f.Add([]byte{})
+	opts := options(a)
+	f.Fuzz(func(t *testing.T, in []byte) {
+		s, err := profile.ParseSealed(in)
+		if err != nil {
+			require.ErrorIs(t, err, profile.ErrMalformed)
+			return
+		}
+		require.Equal(t, in, s.Bytes())
+		if p, err := s.Open(key, opts); err == nil {
+			require.Equal(t, s.Binding(), p.Binding())
+			require.Equal(t, b, in, "nothing opens that we did not seal")
+		}
+	})
+}
+
+func ExampleAuthority_Seal() {
+	t := new(testing.T)
+	authority, euiccKey, deviceKey := newAuthority(t), agreementKey(t), ecKey(t)
+	id := eid.MustParse("1000000000000001")
+	end := time.Now().AddDate(1, 0, 0)
+
+	der, err := authority.Issue(profile.Request{Name: name, Device: id, PublicKey: deviceKey.Public(), NotAfter: end})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	pkcs8, _ := x509.MarshalPKCS8PrivateKey(deviceKey)
+	sealed, err := authority.Seal(euiccKey.PublicKey(), &profile.Profile{
+		ID: 11, Device: id, Registry: "iotregistry.ca", Name: name, Host: "parkoserv.ca", Port: 443,
+		Certificate: der, PrivateKey: pkcs8, CACertificates: authority.Chain(), NotBefore: time.Now(), NotAfter: end,
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+
+	// In the device:
+	s, err := profile.ParseSealed(sealed)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	p, err := s.Open(euiccKey, profile.OpenOptions{Device: id, Registry: "iotregistry.ca", Trust: trust(authority)})
+	fmt.Println(p, err)
+	fmt.Println("its key prints as", p.PrivateKey)
+	// Output:
+	// IoT profile 11 of device 1000000000000001 for parkoserv.ca:443 <nil>
+	// its key prints as *****
+}
+
+func BenchmarkSeal(b *testing.B) {
+	a, key := newAuthority(b), agreementKey(b)
+	p := newProfile(b, a)
+	plain, err := p.Encode()
+	require.NoError(b, err)
+	b.Run("Seal", func(b *testing.B) {
+		for b.Loop() {
+			_, _ = a.Seal(key.PublicKey(), p)
+		}
+	})
+	b.Run("bare_HPKE", func(b *testing.B) {
+		for b.Loop() {
+			_, _ = hpke.Seal(key.PublicKey(), hpke.HKDFSHA256(), hpke.AES128GCM(), nil, plain)
+		}
+	})
+}
+
+func BenchmarkOpen(b *testing.B) {
+	a, key := newAuthority(b), agreementKey(b)
+	raw, p := sealed(b, a, key.PublicKey())
+	plain, err := p.Encode()
+	require.NoError(b, err)
+	ct, err := hpke.Seal(key.PublicKey(), hpke.HKDFSHA256(), hpke.AES128GCM(), nil, plain)
+	require.NoError(b, err)
+	o := options(a)
+	o.Trust = func([]*x509.Certificate) error { return nil }
+	b.Run("Open", func(b *testing.B) {
+		for b.Loop() {
+			_, _ = open(raw, key, o)
+		}
+	})
+	b.Run("bare_HPKE", func(b *testing.B) {
+		for b.Loop() {
+			_, _ = hpke.Open(key, hpke.HKDFSHA256(), hpke.AES128GCM(), nil, ct)
+		}
+	})
+}

@@ -1,0 +1,194 @@
+package transfer_test
+
+import (
+	"context"
+	"crypto/ecdh"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/hpke"
+	"crypto/rand"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/iotregistry/sdk/dane/publish"
+	"github.com/iotregistry/sdk/mno"
+	"github.com/iotregistry/sdk/mno/smdp"
+	"github.com/iotregistry/sdk/profile"
+	"github.com/iotregistry/sdk/registry"
+	"github.com/iotregistry/sdk/registry/eid"
+	"github.com/iotregistry/sdk/registry/memory"
+	"github.com/iotregistry/sdk/transfer"
+)
+
+var (
+	root    = registry.Actor{Account: "registry", Role: registry.RoleOperator}
+	parko   = registry.Actor{Account: "parkoserv", Role: registry.RoleASP}
+	carPark = registry.Actor{Account: "carparkserv", Role: registry.RoleASP}
+	third   = registry.Actor{Account: "thirdserv", Role: registry.RoleASP}
+	city    = registry.Actor{Account: "ottawa", Role: registry.RoleOwner}
+	maker   = registry.Actor{Account: "maker", Role: registry.RoleMaker}
+)
+
+const zone = "iotregistry.ca"
+
+func key(t testing.TB) *ecdsa.PrivateKey {
+	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	require.NoError(t, err)
+	return k
+}
+
+// service returns a transfer service over a registry with n active devices of
+// ParkoServ, a real zone and a real SM-DP+ engine behind it.
+func service(t testing.TB, n int) (*transfer.Service, []eid.ID) {
+	ctx := context.Background()
+	authority, err := profile.NewAuthority(profile.AuthorityConfig{Registry: zone, RootKey: key(t), IssuerKey: key(t)})
+	require.NoError(t, err)
+	z, err := publish.NewZone(publish.ZoneConfig{
+		Origin: zone + ".", Keys: []publish.Key{{Signer: key(t), Flags: publish.KSK, Algorithm: 13}},
+	})
+	require.NoError(t, err)
+	engine, err := smdp.New(smdp.Config{Address: "smdp.example"})
+	require.NoError(t, err)
+	reg, err := registry.New(registry.Config{
+		Zone: zone, Store: memory.New(), Authority: authority, Publisher: z,
+		Operators:      map[string]mno.Operator{"telco": engine.Operator("registry")},
+		FirstProfileID: 11,
+	})
+	require.NoError(t, err)
+	for _, a := range []registry.Account{
+		{ID: parko.Account, Role: parko.Role, Host: "parkoserv.ca", Port: 443},
+		{ID: carPark.Account, Role: carPark.Role, Host: "carparkserv.ca", Port: 443},
+		{ID: third.Account, Role: third.Role, Host: "third.example", Port: 443},
+		{ID: city.Account, Role: city.Role}, {ID: "telco", Role: registry.RoleMNO},
+	} {
+		require.NoError(t, reg.PutAccount(ctx, root, a))
+	}
+	var rows []registry.Row
+	var claims []registry.Claim
+	var ids []eid.ID
+	for i := range n {
+		id := eid.MustParse(fmt.Sprint(1000000000000001 + i))
+		k, err := ecdh.P256().GenerateKey(rand.Reader)
+		require.NoError(t, err)
+		pub, err := hpke.NewDHKEMPublicKey(k.PublicKey())
+		require.NoError(t, err)
+		rows = append(rows, registry.Row{ID: id})
+		claims = append(claims, registry.Claim{Device: id, Key: profile.FormatPublicKey(pub)})
+		ids = append(ids, id)
+	}
+	done := func(rs []registry.Result, err error) {
+		require.NoError(t, err)
+		require.Empty(t, registry.Failed(rs))
+	}
+	done(reg.File(ctx, maker, claims))
+	done(reg.Import(ctx, parko, registry.Import{Owner: city.Account, MNO: "telco", Rows: rows}))
+	done(reg.Activate(ctx, parko, ids...))
+	return &transfer.Service{Registry: reg}, ids
+}
+
+func codes(t testing.TB, s *transfer.Service, ids []eid.ID) []transfer.Item {
+	issued, err := s.Registry.IssueCodes(context.Background(), city, ids...)
+	require.NoError(t, err)
+	items := make([]transfer.Item, len(issued))
+	for i, c := range issued {
+		require.NoError(t, c.Err)
+		items[i] = transfer.Item{Line: i + 2, Device: c.Device, Code: c.Code}
+	}
+	return items
+}
+
+func TestRequest(t *testing.T) {
+	t.Parallel()
+	s, ids := service(t, 3)
+	items := codes(t, s, ids)
+	good := items[1].Code
+	items[1].Code = items[0].Code
+	batch := transfer.Batch{Key: "k1", Items: items}
+
+	results, err := s.Request(t.Context(), carPark, batch)
+	require.NoError(t, err)
+	require.NoError(t, results[0].Err)
+	require.ErrorIs(t, results[1].Err, registry.ErrAuthCode)
+	require.Equal(t, 3, results[1].Line)
+	require.NoError(t, results[2].Err)
+	d, err := s.Registry.Device(t.Context(), root, ids[1])
+	require.NoError(t, err)
+	require.Equal(t, parko.Account, d.Sponsor, "a refused item changes nothing")
+
+	// The same request with the code put right: what was done stays done.
+	batch.Items[1].Code = good
+	again, err := s.Request(t.Context(), carPark, batch)
+	require.NoError(t, err)
+	require.Empty(t, registry.Failed(again))
+	require.Equal(t, results[0].ProfileID, again[0].ProfileID)
+	require.Equal(t, results[2].ProfileID, again[2].ProfileID)
+
+	// Another key is another request, and its codes are used up.
+	batch.Key = "k2"
+	results, err = s.Request(t.Context(), third, batch)
+	require.NoError(t, err)
+	require.Len(t, registry.Failed(results), 3)
+	require.ErrorIs(t, results[0].Err, registry.ErrAuthCode)
+}
+
+func TestRequestRefuses(t *testing.T) {
+	t.Parallel()
+	s, ids := service(t, 1)
+	items := codes(t, s, ids)
+	_, err := s.Request(t.Context(), city, transfer.Batch{Items: items})
+	require.ErrorIs(t, err, registry.ErrForbidden)
+	_, err = s.Request(t.Context(), carPark, transfer.Batch{Key: strings.Repeat("k", 200), Items: items})
+	require.ErrorIs(t, err, registry.ErrInvalid)
+	_, err = (&transfer.Service{Registry: s.Registry, Policy: 9}).Request(t.Context(), carPark, transfer.Batch{Items: items})
+	require.ErrorIs(t, err, registry.ErrInvalid)
+	results, err := s.Request(t.Context(), parko, transfer.Batch{Items: items})
+	require.NoError(t, err)
+	require.ErrorIs(t, results[0].Err, registry.ErrState, "own device")
+}
+
+func TestHistory(t *testing.T) {
+	t.Parallel()
+	s, ids := service(t, 1)
+	for i, to := range []registry.Actor{carPark, third} {
+		results, err := s.Request(t.Context(), to, transfer.Batch{Key: fmt.Sprint(i), Items: codes(t, s, ids)})
+		require.NoError(t, err)
+		require.Empty(t, registry.Failed(results))
+	}
+	all, err := s.History(t.Context(), city, ids[0])
+	require.NoError(t, err)
+	require.Len(t, all, 2)
+	first := all[0]
+	require.Equal(t, transfer.ServerApproved, first.Status)
+	require.Equal(t, [2]string{parko.Account, carPark.Account}, [2]string{first.From, first.To})
+	require.Equal(t, [2]uint64{11, 12}, [2]uint64{first.OldProfile, first.NewProfile})
+	require.WithinDuration(t, time.Now(), first.Acted, time.Minute)
+
+	// The losing provider keeps its proof, and sees no more than that.
+	lost, err := s.History(t.Context(), parko, ids[0])
+	require.NoError(t, err)
+	require.Equal(t, all[:1], lost)
+	for _, stranger := range []registry.Actor{{Account: "x", Role: registry.RoleASP}, {Account: "toronto", Role: registry.RoleOwner}} {
+		_, err = s.History(t.Context(), stranger, ids[0])
+		require.ErrorIs(t, err, registry.ErrNotFound)
+	}
+}
+
+func ExampleService_Request() {
+	s, ids := service(&testing.T{}, 2)
+	ctx := context.Background()
+	codes, _ := s.Registry.IssueCodes(ctx, city, ids...)
+	batch := transfer.Batch{Key: "ottawa-2026"}
+	for _, c := range codes {
+		batch.Items = append(batch.Items, transfer.Item{Device: c.Device, Code: c.Code})
+	}
+	results, err := s.Request(ctx, carPark, batch)
+	fmt.Println(results[0].Device, results[0].ProfileID, results[0].Err, err)
+	fmt.Println("a code prints as", codes[0].Code)
+	// Output:
+	// 1000000000000001 13 <nil> <nil>
+	// a code prints as *****
+}
