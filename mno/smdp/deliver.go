@@ -99,10 +99,11 @@ func (e *Engine) tell(ctx context.Context, p Profile, at mno.Point) error {
 		Device: p.Device, ICCID: p.ICCID, ProfileType: p.Type, ProfileID: p.ProfileID,
 		Time: p.Changed, Point: at, Failure: p.Failure,
 	})
-	if err != nil {
+	var refusal *mno.StatusError
+	if err != nil && (!errors.As(err, &refusal) || refusal.Retryable()) {
 		return fmt.Errorf("smdp: operator did not take the news of %s: %w", p.ICCID, err)
 	}
-	p.Told = at
+	p.Told = at // also where the operator wants none of it: asking for ever would not help the device
 	if err := e.cfg.Store.Put(ctx, p); err != nil && !errors.Is(err, ErrChanged) {
 		return err
 	}

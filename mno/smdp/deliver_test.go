@@ -119,6 +119,20 @@ func TestNewsAreNotLost(t *testing.T) {
 	require.Equal(t, mno.PointInstall, l.got[0].Point)
 }
 
+func TestUnwantedNewsEnd(t *testing.T) {
+	t.Parallel()
+	l := listener{err: mno.ErrUnknownICCID}
+	e := newEngine(t, func(c *smdp.Config) { c.Notify = l.take })
+	o, ctx := mnotest.Order(t, 1, 11), t.Context()
+	_, err := e.Operator("registry").Order(ctx, o)
+	require.NoError(t, err)
+	_, err = e.Deliver(ctx, o.Device, 0)
+	require.NoError(t, err)
+	require.NoError(t, e.Finish(ctx, o.Device, 11, nil), "the device is not kept busy by what nobody wants")
+	require.NoError(t, e.Finish(ctx, o.Device, 11, nil))
+	require.Len(t, l.got, 1)
+}
+
 func TestFinishNeedsAProfile(t *testing.T) {
 	t.Parallel()
 	e := newEngine(t)

@@ -36,7 +36,9 @@ type Config struct {
 	// Notify takes news for an operator: the requester that made the order, and
 	// what happened. It should return nil only when the operator has it; until
 	// then the news is offered again with every repeated report of the device,
-	// which is not acknowledged before. Nil means that nobody wants to know.
+	// which is not acknowledged before. A [*mno.StatusError] that is not
+	// retryable says that the operator does not want this news, and ends it too.
+	// Nil means that nobody wants to know.
 	Notify func(ctx context.Context, requester string, p mno.Progress) error
 
 	// NotifyDownloads offers news of every download too (point 3), not only of
