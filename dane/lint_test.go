@@ -39,6 +39,7 @@ func TestLint(t *testing.T) {
 	sha := func(b []byte) string { d := sha256.Sum256(b); return hex.EncodeToString(d[:]) }
 	sha2 := func(b []byte) string { d := sha512.Sum512(b); return hex.EncodeToString(d[:]) }
 	hash := func(p pair) dns.RR { d := sha256.Sum256(p.cert.Raw); return certOf(dns.CertPKIX, d[:]) }
+	wrongTag := func(p pair) dns.RR { r := certFor(t, p); r.KeyTag++; return r }
 	deckTag := func(p pair) dns.RR { r := certFor(t, p); r.KeyTag, r.Algorithm = 1, 8; return r }
 	hexText := hex.EncodeToString(w.leaf.cert.Raw)
 
@@ -89,6 +90,7 @@ func TestLint(t *testing.T) {
 		{"good CERT", device, []dns.RR{certFor(t, dev)}, devChain, nil, ""},
 		{"good CERT without a chain", device, []dns.RR{certFor(t, dev)}, nil, nil, ""},
 		{"CERT of the deck: tag 1, RSASHA256", device, []dns.RR{deckTag(dev)}, devChain, []string{"cert-key-tag"}, "PKIX 0 0"},
+		{"CERT with the wrong tag", device, []dns.RR{wrongTag(dev)}, devChain, []string{"cert-key-tag"}, ""},
 		{"CERT with a digest", device, []dns.RR{hash(dev)}, devChain, []string{"cert-digest"}, "TLSA 3 0 1"},
 		{"CERT with PEM", device, []dns.RR{certOf(dns.CertPKIX, pemOf(dev))}, devChain, []string{"cert-pem"}, ""},
 		{"CERT with garbage", device, []dns.RR{certOf(dns.CertPKIX, []byte("x"))}, devChain, []string{"cert-not-der"}, ""},
@@ -121,6 +123,25 @@ func TestLint(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestLintSeverity: usage 3 alone matches without the name, so its absence is
+// only a warning there.
+func TestLintSeverity(t *testing.T) {
+	t.Parallel()
+	leaf := mint(t, pair{}, names("x.example"))
+	for usage, want := range map[uint8]dane.Severity{3: dane.Warning, 2: dane.Fault} {
+		rr, err := dane.NewTLSA(device, 60, usage, 1, 1, leaf.cert)
+		require.NoError(t, err)
+		for _, f := range dane.Lint(device, []dns.RR{rr}, dane.LintOptions{Chain: certs(leaf), Now: atEpoch}) {
+			if f.Code == "san-missing" {
+				require.Equal(t, want, f.Severity)
+				want = -1
+			}
+		}
+		require.EqualValues(t, -1, want, "san-missing found")
+	}
+	require.Equal(t, []string{"note", "warning", "fault"}, []string{dane.Note.String(), dane.Warning.String(), dane.Fault.String()})
 }
 
 func TestLintSurvivesAnything(t *testing.T) {

@@ -157,6 +157,13 @@ func TestTLSRefusals(t *testing.T) {
 			p.world.AddCERT(device, cn.cert.Raw)
 			p.client.Certificates = []tls.Certificate{cn.tls()}
 		}, nil, dane.ErrWrongName},
+		{"name in the subject only, TLSA 3 1 1", func(t *testing.T, p *parties) {
+			cn := mint(t, pair{}, subject("12.1.iotregistry.ca"))
+			rr, err := dane.NewTLSA("12.1.iotregistry.ca", 60, 3, 1, 1, cn.cert)
+			require.NoError(t, err)
+			p.world.AddRR(rr)
+			p.client.Certificates = []tls.Certificate{cn.tls()}
+		}, nil, dane.ErrWrongName},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -73,6 +73,8 @@ func TestDevice(t *testing.T) {
 		{name: "TLSA usage 3 needs no name", leaf: nameless, records: records{tlsa(device, 3, 1, 1, nameless)}},
 		{name: "TLSA 2 0 0: anchor in the DNS", leaf: leaf, records: records{tlsa(device, 2, 0, 0, ca)}},
 		{name: "TLSA 2 0 0, wrong name", leaf: nameless, records: records{tlsa(device, 2, 0, 0, ca)}, want: dane.ErrWrongName},
+		{name: "TLSA 2 0 0, name in subject", leaf: cn, records: records{tlsa(device, 2, 0, 0, ca)}, want: dane.ErrWrongName},
+		{name: "TLSA 2 0 0, name in subject, prototype", leaf: cn, records: records{tlsa(device, 2, 0, 0, ca)}, naming: dane.Prototype2020},
 		{name: "_device name", ask: dance, leaf: leaf, records: records{tlsa(dance, 3, 1, 1, leaf)}, queries: []uint16{dns.TypeTLSA}},
 		{name: "_device name under a wildcard", ask: dance, leaf: leaf, records: records{tlsa("w.iotregistry.ca", 2, 0, 0, ca)},
 			before: func(w *danetest.World) {
@@ -243,6 +245,7 @@ func TestService(t *testing.T) {
 	const alias, base = "www.parkoserv.ca", "edge.carparkserv.ca"
 	ca := mint(t, pair{}, authority("ParkoServ CA"))
 	leaf := mint(t, ca, names(host))
+	clientOnly := mint(t, ca, names(host), usage(x509.ExtKeyUsageClientAuth))
 	aliasLeaf, baseLeaf := mint(t, ca, names(alias)), mint(t, ca, names(base))
 	cname := func(w *danetest.World) {
 		w.Add(alias+". 300 CNAME a.parkoserv.ca.", "a.parkoserv.ca. 300 CNAME "+base+".", base+". 300 A 192.0.2.1")
@@ -262,6 +265,7 @@ func TestService(t *testing.T) {
 		}, nil, "_443._tcp.parkoserv.ca"},
 		{"2 0 1", host, []pair{leaf, ca}, func(t *testing.T, w *danetest.World) { publishTLSA(t, w, host, 2, 0, 1, ca) }, nil, "_443._tcp.parkoserv.ca"},
 		{"2 0 1 for another host", host, []pair{aliasLeaf, ca}, func(t *testing.T, w *danetest.World) { publishTLSA(t, w, host, 2, 0, 1, ca) }, dane.ErrWrongName, ""},
+		{"2 0 1 for clients only", host, []pair{clientOnly, ca}, func(t *testing.T, w *danetest.World) { publishTLSA(t, w, host, 2, 0, 1, ca) }, dane.ErrNoMatch, ""},
 		{"absent", host, []pair{leaf}, func(*testing.T, *danetest.World) {}, dane.ErrAbsent, ""},
 		{"other port", host, []pair{leaf}, func(t *testing.T, w *danetest.World) {
 			rr, err := dane.NewTLSA("_444._tcp."+host, 300, 3, 1, 1, leaf.cert)
