@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -294,7 +295,7 @@ func pathError(err error) error {
 	if errors.As(err, &invalid) && invalid.Reason == x509.Expired {
 		return &Error{Kind: Expired, Err: err}
 	}
-	return &Error{Kind: NoMatch, Err: err}
+	return &Error{Kind: NoMatch, Err: fmt.Errorf("no valid path to the authority: %w", err)}
 }
 
 func sameCert(a, b *x509.Certificate) bool { return bytes.Equal(a.Raw, b.Raw) }

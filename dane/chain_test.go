@@ -298,6 +298,20 @@ func TestVerifyChainClock(t *testing.T) {
 	}
 }
 
+// TestVerifyChainNameConstraints: an authority that is limited to its zone
+// cannot vouch for others, and underscores in names do no harm.
+func TestVerifyChainNameConstraints(t *testing.T) {
+	t.Parallel()
+	ca := mint(t, pair{}, authority("ca"), func(c *x509.Certificate) {
+		c.PermittedDNSDomains, c.PermittedDNSDomainsCritical = []string{"iotregistry.ca"}, true
+	})
+	for name, want := range map[string]error{"1._device.iotregistry.ca": nil, device: nil, "x.evil.example": dane.ErrNoMatch} {
+		leaf := mint(t, ca, names(name))
+		_, err := dane.VerifyChain(certs(leaf, ca), []*dns.TLSA{tlsaFor(t, 2, 1, 1, ca)}, dane.ChainOptions{Name: name, Now: atEpoch})
+		require.ErrorIs(t, err, want, name)
+	}
+}
+
 // TestVerifyChainManyAnchors: work stays small with as many anchors as a record
 // set may hold, all with the name of the leaf's issuer.
 func TestVerifyChainManyAnchors(t *testing.T) {

@@ -36,8 +36,8 @@ func ClientIDValue(name string) ([]byte, error) {
 
 // ParseClientID returns the name in the value that a client sent, verbatim.
 // Everything that ClientIDValue would not build gives an error that matches
-// ErrInvalid. The name is only a claim: check it against an allow-list before
-// looking it up, with [Verifier.DeviceChain].
+// ErrInvalid. The name is only a claim: check it with Allowed before looking it
+// up with [Verifier.DeviceChain].
 func ParseClientID(value []byte) (string, error) {
 	if len(value) == 0 || len(value) != 1+int(value[0]) {
 		return "", fail(Invalid, "", "dane_clientid: length octet and %d octets of value disagree", len(value))

@@ -186,26 +186,29 @@ func clientName(chain []*x509.Certificate, zones []string) (name string, fromCN 
 		names, fromCN = []string{chain[0].Subject.CommonName}, true
 	}
 	for _, n := range names[:min(len(names), maxSANs)] {
-		if n, ok := allowed(n, zones); ok {
+		if n, err := Allowed(n, zones...); err == nil {
 			return n, fromCN, nil
 		}
 	}
 	return "", false, fail(NotAllowed, "", "certificate has no dNSName below the allowed zones")
 }
 
-// allowed returns the name in canonical form if it lies strictly below a zone.
-// Wildcards and malformed names are no device names.
-func allowed(name string, zones []string) (string, bool) {
+// Allowed is the allow-list of ServerConfig, for programs that learn a client's
+// name in another way, such as ParseClientID or a request: it returns the name
+// in lower case without a final dot if it lies strictly below one of zones, and
+// an error that matches ErrNotAllowed if not. Wildcards and malformed names
+// never do. Call it before Device and DeviceChain.
+func Allowed(name string, zones ...string) (string, error) {
 	n, err := cleanName(name)
 	if err != nil {
-		return "", false
+		return "", &Error{Kind: NotAllowed, Err: err}
 	}
 	for _, zone := range zones {
 		if z, err := cleanName(zone); err == nil && below(n, z) {
-			return n, true
+			return n, nil
 		}
 	}
-	return "", false
+	return "", fail(NotAllowed, n, "not below an allowed zone")
 }
 
 // config returns what both sides share.

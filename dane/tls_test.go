@@ -338,6 +338,19 @@ func TestClientIdentityNeedsHandshake(t *testing.T) {
 	require.Equal(t, "1._device.iotregistry.ca", name)
 }
 
+func TestAllowed(t *testing.T) {
+	t.Parallel()
+	n, err := dane.Allowed("11.1.IoTregistry.ca.", "example", "iotregistry.CA")
+	require.NoError(t, err)
+	require.Equal(t, "11.1.iotregistry.ca", n)
+	for _, n := range []string{"", "iotregistry.ca", "xiotregistry.ca", "11.1.iotregistry.ca.example", "*.iotregistry.ca", "a b.iotregistry.ca"} {
+		_, err := dane.Allowed(n, "iotregistry.ca")
+		require.ErrorIs(t, err, dane.ErrNotAllowed, n)
+	}
+	_, err = dane.Allowed("11.1.iotregistry.ca")
+	require.ErrorIs(t, err, dane.ErrNotAllowed)
+}
+
 // gate is an upstream that counts the CERT look-ups in flight and holds them
 // back.
 type gate struct {
