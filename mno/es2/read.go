@@ -2,11 +2,7 @@ package es2
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
-	"fmt"
-	"io"
-	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -16,10 +12,7 @@ import (
 
 // From wire objects to nouns, with every check that needs no order book.
 
-const (
-	maxText  = 255 // bytes of any text member
-	maxDepth = 8   // nesting of a request
-)
+const maxText = 255 // bytes of any text member
 
 func invalid(subject, identifier, msg string) error {
 	return &mno.StatusError{Subject: subject, Reason: mno.ReasonInvalid, Identifier: limited(identifier), Message: msg}
@@ -171,64 +164,4 @@ func validMatchingID(s string) bool {
 		}
 	}
 	return len(s) <= maxText
-}
-
-// decodeStrict decodes one JSON object: nothing may follow it, names may not
-// repeat (also not in another case, which encoding/json would take for the same
-// member), and it may not be nested deeply. Members it does not know are
-// skipped, as SGP.22 section 6.5.1 wants.
-func decodeStrict(data []byte, v any) error {
-	if !utf8.Valid(data) {
-		return errors.New("body is not UTF-8")
-	}
-	dec := json.NewDecoder(bytes.NewReader(data))
-	if err := checkObject(dec); err != nil {
-		return err
-	}
-	return json.Unmarshal(data, v)
-}
-
-// fold maps names that encoding/json takes for the same member to one text.
-func fold(name string) string { return strings.ToLower(strings.ToUpper(name)) }
-
-// checkObject walks the tokens of one object with a set of names per open
-// object; nil stands for an open array.
-func checkObject(dec *json.Decoder) error {
-	var open []map[string]bool
-	atName := false
-	for first := true; first || len(open) > 0; first = false {
-		tok, err := dec.Token()
-		if err != nil {
-			return err
-		}
-		if first && tok != json.Delim('{') {
-			return errors.New("body is not a JSON object")
-		}
-		switch tok {
-		case json.Delim('{'):
-			open = append(open, map[string]bool{})
-		case json.Delim('['):
-			open = append(open, nil)
-		case json.Delim('}'), json.Delim(']'):
-			open = open[:len(open)-1]
-		default:
-			if atName {
-				name := fold(tok.(string))
-				if open[len(open)-1][name] {
-					return fmt.Errorf("member %q appears twice", limited(name))
-				}
-				open[len(open)-1][name] = true
-				atName = false
-				continue
-			}
-		}
-		if len(open) > maxDepth {
-			return fmt.Errorf("nested deeper than %d", maxDepth)
-		}
-		atName = len(open) > 0 && open[len(open)-1] != nil
-	}
-	if _, err := dec.Token(); err != io.EOF {
-		return errors.New("something follows the JSON object")
-	}
-	return nil
 }

@@ -150,13 +150,18 @@ func TestTransportRules(t *testing.T) {
 		{"empty", es2.PathReleaseProfile, "", nil, 400, ""},
 		{"no object", es2.PathReleaseProfile, "[]", nil, 400, "not a JSON object"},
 		{"cut", es2.PathReleaseProfile, good[:len(good)-1], nil, 400, ""},
-		{"more", es2.PathReleaseProfile, good + "{}", nil, 400, "follows"},
-		{"garbage after", es2.PathReleaseProfile, good + "x", nil, 400, "follows"},
+		{"more", es2.PathReleaseProfile, good + "{}", nil, 400, "after top-level"},
+		{"garbage after", es2.PathReleaseProfile, good + "x", nil, 400, "after top-level"},
 		{"twice", es2.PathReleaseProfile, `{` + head + `,"iccid":"` + iccid + `","iccid":"89000123456789012341"}`, nil, 400, "twice"},
 		{"twice in another case", es2.PathReleaseProfile, `{` + head + `,"iccid":"` + iccid + `","ICCID":"89000123456789012341"}`, nil, 400, "twice"},
 		{"twice deep", es2.PathReleaseProfile, `{` + head + `,"iccid":"` + iccid + `","x":[{"a":1,"b":{},"a":2}]}`, nil, 400, "twice"},
 		{"same name in two objects", es2.PathReleaseProfile, `{` + head + `,"iccid":"` + iccid + `","x":[{"a":1},{"a":2}]}`, nil, 200, "Success"},
 		{"deep", es2.PathReleaseProfile, `{"x":` + strings.Repeat("[", 50) + strings.Repeat("]", 50) + `}`, nil, 400, "nested"},
+		{"twice, escaped", es2.PathReleaseProfile, `{` + head + `,"iccid":"` + iccid + `","\u0069ccid":"89000123456789012341"}`, nil, 400, "twice"},
+		{"twice, by Unicode folding", es2.PathReleaseProfile, `{` + head + `,"iccid":"` + iccid + `","x":{"s":1,"\u017f":2}}`, nil, 400, "twice"},
+		{"a value like a name", es2.PathReleaseProfile, `{` + head + `,"iccid":"` + iccid + `","a":"b\"\\","b":["a","a" , "a:"],"c":"\"a\":1"}`, nil, 200, "Success"},
+		{"a name after an inner object", es2.PathReleaseProfile, `{"iccid":"` + iccid + `",` + head + `,"x":{"y":{}},"iccid":"1"}`, nil, 400, "twice"},
+		{"many members", es2.PathReleaseProfile, `{"x":[` + strings.Repeat(`{"a":1},`, 300) + `1]}`, nil, 400, "more than"},
 		{"wrong kind", es2.PathReleaseProfile, `{` + head + `,"iccid":5}`, nil, 400, ""},
 		{"bad base64", es2.PathDownloadOrder, `{` + head + `,"profileType":"P","iotSealedProfile":"%"}`, nil, 400, ""},
 		{"no UTF-8", es2.PathReleaseProfile, `{` + head + `,"iccid":"` + "\xff" + `"}`, nil, 400, "UTF-8"},
@@ -166,7 +171,7 @@ func TestTransportRules(t *testing.T) {
 		require.Equal(t, x.status, res.StatusCode, "%s: %s", x.rule, got)
 		require.Contains(t, got, x.contains, x.rule)
 	}
-	require.Len(t, b.calls, 2)
+	require.Len(t, b.calls, 3)
 	res, err := c.HTTP.Get(c.BaseURL + es2.PathReleaseProfile)
 	require.NoError(t, err)
 	require.NoError(t, res.Body.Close())
