@@ -104,6 +104,10 @@ func TestWorldIsSignedFromTheRoot(t *testing.T) {
 		require.NoError(t, verify(t, w, x, "_443._tcp.carparkserv.ca.", dns.TypeTLSA))
 		require.NoError(t, verify(t, w, x, "ca.", dns.TypeTXT))
 	}
+	tlsa := ask(t, w, "_443._tcp.parkoserv.ca.", dns.TypeTLSA).Answer[0]
+	w.RemoveRR(tlsa)
+	require.Empty(t, ask(t, w, "_443._tcp.parkoserv.ca.", dns.TypeTLSA).Answer)
+	require.Len(t, w.Keys("IotRegistry.ca"), 2)
 	w.Withdraw(device)
 	require.Equal(t, dns.RcodeNameError, ask(t, w, device, dns.TypeCERT).Rcode)
 	require.Equal(t, "iotregistry.ca.", w.Zone(device).Origin())

@@ -2,6 +2,7 @@ package publish_test
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -267,6 +268,87 @@ func TestAnswersWithoutDO(t *testing.T) {
 		}
 		require.Equal(t, c.answer, types(m.Answer), c.rule)
 	}
+}
+
+// TestMetaQueries: ANY and RRSIG get one RRset, or its signatures (RFC 8482).
+func TestMetaQueries(t *testing.T) {
+	t.Parallel()
+	zones := answerWorld(t)
+	a := publish.NewAuthority(zones...)
+	for _, c := range []struct {
+		name   string
+		qtype  uint16
+		answer string
+		sigs   int
+	}{
+		{"mail.iotregistry.ca.", dns.TypeANY, "A", 1},
+		{"alias.iotregistry.ca.", dns.TypeANY, "CNAME", 1},
+		{"mail.iotregistry.ca.", dns.TypeRRSIG, "", 1},
+		{"host.plain.ca.", dns.TypeANY, "A", 0},
+		{"host.plain.ca.", dns.TypeRRSIG, "", 0},
+	} {
+		m, err := a.Exchange(t.Context(), new(dns.Msg).SetQuestion(c.name, c.qtype).SetEdns0(1232, true))
+		require.NoError(t, err)
+		require.Equal(t, c.answer, types(m.Answer))
+		_, sigs := rrsets(m.Answer)
+		require.Len(t, sigs, c.sigs)
+	}
+}
+
+// TestDNAMEOverflow: a name that grows too long is YXDOMAIN, with the DNAME
+// that says so (RFC 6672 s3.1).
+func TestDNAMEOverflow(t *testing.T) {
+	t.Parallel()
+	long := strings.Repeat(strings.Repeat("x", 60)+".", 3)
+	z := newZone(t, "ca.", keys13(t), "d.ca. DNAME "+long+"ca.")
+	m, err := publish.NewAuthority(z).Exchange(t.Context(), new(dns.Msg).SetQuestion(long+"d.ca.", dns.TypeA).SetEdns0(1232, true))
+	require.NoError(t, err)
+	require.Equal(t, dns.RcodeYXDomain, m.Rcode)
+	require.Equal(t, "DNAME", types(m.Answer))
+	verifySets(t, m.Answer, epoch, []*publish.Zone{z})
+}
+
+// TestGlueIsLeftOutWhenFull: glue that does not fit makes no truncation.
+func TestGlueIsLeftOutWhenFull(t *testing.T) {
+	t.Parallel()
+	var lines []string
+	for i := range 30 {
+		lines = append(lines, fmt.Sprintf("sub.ca. NS ns%d.sub.ca.", i), fmt.Sprintf("ns%d.sub.ca. A 192.0.2.1", i))
+	}
+	a := publish.NewAuthority(newZone(t, "ca.", nil, lines...))
+	q, err := new(dns.Msg).SetQuestion("x.sub.ca.", dns.TypeA).SetEdns0(1232, true).Pack()
+	require.NoError(t, err)
+	var m dns.Msg
+	require.NoError(t, m.Unpack(a.Respond(nil, q, true)))
+	require.False(t, m.Truncated)
+	require.Len(t, m.Ns, 30)
+	require.NotEmpty(t, m.Extra)
+	require.Less(t, len(m.Extra), 31)
+}
+
+// TestQueryWithOtherRecords: records behind the question are passed over, but
+// must be whole.
+func TestQueryWithOtherRecords(t *testing.T) {
+	t.Parallel()
+	a := publish.NewAuthority(answerWorld(t)...)
+	q := new(dns.Msg).SetQuestion("iotregistry.ca.", dns.TypeSOA)
+	q.Compress = true
+	q.Ns = parse(t, "iotregistry.ca. SOA a. b. 1 2 3 4 5")
+	q.Extra = parse(t, "iotregistry.ca. A 192.0.2.1")
+	wire, err := q.SetEdns0(1232, true).Pack()
+	require.NoError(t, err)
+	for cut := range len(wire) {
+		out := a.Respond(nil, wire[:cut], true)
+		if cut < 12 {
+			require.Nil(t, out)
+			continue
+		}
+		require.EqualValues(t, dns.RcodeFormatError, out[3]&0xf)
+	}
+	require.EqualValues(t, dns.RcodeFormatError, a.Respond(nil, append(wire, 0), true)[3]&0xf)
+	var m dns.Msg
+	require.NoError(t, m.Unpack(a.Respond(nil, wire, true)))
+	require.Equal(t, "SOA", types(m.Answer))
 }
 
 func TestRefusals(t *testing.T) {

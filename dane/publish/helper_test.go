@@ -1,11 +1,13 @@
 package publish_test
 
 import (
+	"context"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -88,4 +90,18 @@ func p384(t testing.TB) crypto.Signer {
 	key, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
 	require.NoError(t, err)
 	return key
+}
+
+// network asks a server by UDP, and by TCP after truncation.
+type network struct{ addr string }
+
+func (n network) Exchange(ctx context.Context, q *dns.Msg) (*dns.Msg, error) {
+	for _, transport := range []string{"udp", "tcp"} {
+		c := dns.Client{Net: transport, Timeout: 5 * time.Second}
+		m, _, err := c.ExchangeContext(ctx, q, n.addr)
+		if err != nil || !m.Truncated {
+			return m, err
+		}
+	}
+	return nil, errors.New("truncated over TCP")
 }

@@ -13,6 +13,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/iotregistry/sdk/dane/publish"
 	"github.com/miekg/dns"
@@ -154,6 +155,7 @@ func TestPublishRefusals(t *testing.T) {
 			var bad *publish.RecordError
 			require.ErrorAs(t, err, &bad)
 			require.NotEmpty(t, bad.Name)
+			require.Contains(t, err.Error(), "publish: "+bad.Name)
 			require.Equal(t, was, text(t, z), "a refused change set must change nothing")
 			require.Equal(t, names, z.Len())
 		})
@@ -194,6 +196,65 @@ func TestSignerFailureChangesNothing(t *testing.T) {
 	s.broken.Store(false)
 	_, err = z.Publish(t.Context(), publish.ChangeSet{Add: parse(t, "b.iotregistry.ca. A 192.0.2.1")})
 	require.NoError(t, err)
+}
+
+// TestRenewalFailure: while old signatures are valid, a signer that is away
+// harms nobody.
+func TestRenewalFailure(t *testing.T) {
+	t.Parallel()
+	s := brokenSigner{p256(t), new(atomic.Bool), new(atomic.Int64)}
+	now := epoch
+	z, err := publish.NewZone(publish.ZoneConfig{
+		Origin: "ca.", Keys: []publish.Key{{Signer: s, Flags: publish.KSK, Algorithm: 13}},
+		Now: func() time.Time { return now },
+	})
+	require.NoError(t, err)
+	_, err = z.Publish(t.Context(), publish.ChangeSet{Add: parse(t, "a.ca. A 192.0.2.1")})
+	require.NoError(t, err)
+	s.broken.Store(true)
+	a := publish.NewAuthority(z)
+	for days, rcode := range map[int]int{1: dns.RcodeSuccess, 12: dns.RcodeSuccess, 15: dns.RcodeServerFailure} {
+		now = epoch.AddDate(0, 0, days)
+		m, err := a.Exchange(t.Context(), new(dns.Msg).SetQuestion("a.ca.", dns.TypeA).SetEdns0(1232, true))
+		require.NoError(t, err)
+		require.Equal(t, rcode, m.Rcode, "after %d days", days)
+	}
+	_, err = z.WriteTo(io.Discard)
+	require.ErrorContains(t, err, "token is gone")
+}
+
+// fullDisk fails after some octets.
+type fullDisk struct{ left int }
+
+func (d *fullDisk) Write(p []byte) (int, error) {
+	if d.left -= len(p); d.left < 0 {
+		return 0, io.ErrShortWrite
+	}
+	return len(p), nil
+}
+
+func TestWriteToFullDisk(t *testing.T) {
+	t.Parallel()
+	z := newZone(t, "iotregistry.ca.", nil)
+	_, err := z.Publish(t.Context(), publish.ChangeSet{Add: certs(0, 2500)})
+	require.NoError(t, err)
+	whole := len(text(t, z))
+	for _, left := range []int{0, 100_000, whole - 1} {
+		n, err := z.WriteTo(&fullDisk{left})
+		require.ErrorIs(t, err, io.ErrShortWrite)
+		require.LessOrEqual(t, n, int64(left))
+	}
+	_, err = z.WriteTo(&fullDisk{whole})
+	require.NoError(t, err)
+}
+
+func TestSerialWrapsPastZero(t *testing.T) {
+	t.Parallel()
+	z, err := publish.NewZone(publish.ZoneConfig{Origin: "ca.", Serial: 1<<32 - 1})
+	require.NoError(t, err)
+	receipt, err := z.Publish(t.Context(), publish.ChangeSet{Add: parse(t, "a.ca. A 192.0.2.1")})
+	require.NoError(t, err)
+	require.EqualValues(t, 1, receipt.Serial)
 }
 
 func TestPublishHonoursContext(t *testing.T) {

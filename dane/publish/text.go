@@ -19,7 +19,8 @@ const textBatch = 1024
 // published meanwhile.
 func (z *Zone) WriteTo(w io.Writer) (int64, error) {
 	st := z.state.Load()
-	out := &textWriter{z: z, st: st, w: bufio.NewWriterSize(w, 1<<16)}
+	count := &counter{w: w}
+	out := &textWriter{z: z, st: st, w: bufio.NewWriterSize(count, 1<<16)}
 	batch := make([]*node, 0, textBatch)
 	var err error
 	st.root.ascend("", func(n *node) bool {
@@ -36,16 +37,27 @@ func (z *Zone) WriteTo(w io.Writer) (int64, error) {
 		err = out.w.Flush()
 	}
 	if err != nil {
-		return out.n, fmt.Errorf("publish: writing zone %s: %w", z.text, err)
+		return count.n, fmt.Errorf("publish: writing zone %s: %w", z.text, err)
 	}
-	return out.n, nil
+	return count.n, nil
+}
+
+// counter counts what has been written.
+type counter struct {
+	w io.Writer
+	n int64
+}
+
+func (c *counter) Write(p []byte) (int, error) {
+	n, err := c.w.Write(p)
+	c.n += int64(n)
+	return n, err
 }
 
 type textWriter struct {
 	z     *Zone
 	st    *state
 	w     *bufio.Writer
-	n     int64
 	owner []byte
 }
 
@@ -103,9 +115,7 @@ func (t *textWriter) records(wire []byte) error {
 		if err != nil {
 			return err
 		}
-		n, err := fmt.Fprintln(t.w, rr)
-		t.n += int64(n)
-		if err != nil {
+		if _, err := fmt.Fprintln(t.w, rr); err != nil {
 			return err
 		}
 	}
