@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"crypto/x509"
-	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -54,6 +53,13 @@ func TestDevice(t *testing.T) {
 	fault := func(typ uint16, e danetest.Effect) func(*danetest.World) {
 		return func(w *danetest.World) { w.Inject(danetest.Fault{Type: typ, Effect: e}) }
 	}
+	// below spoils everything at and below the device, also the DS answers, which
+	// can prove a denial as well.
+	below := func(e danetest.Effect) func(*danetest.World) {
+		return func(w *danetest.World) {
+			w.Inject(danetest.Fault{Under: "1000000000000001.iotregistry.ca.", Effect: e})
+		}
+	}
 	type records = []dns.RR
 	tests := []struct {
 		name    string
@@ -99,7 +105,9 @@ func TestDevice(t *testing.T) {
 		{name: "no certificate", leaf: pair{}, want: dane.ErrInvalid, queries: []uint16{}},
 
 		{name: "flipped signature", leaf: leaf, records: records{certFor(t, leaf)}, before: fault(dns.TypeCERT, danetest.FlipSignature()), want: dane.ErrBogus},
-		{name: "flipped signature on the denial", leaf: leaf, before: fault(dns.TypeCERT, danetest.FlipSignature()), want: dane.ErrBogus},
+		{name: "flipped signature on the denial", leaf: leaf, before: below(danetest.FlipSignature()), want: dane.ErrBogus},
+		{name: "denial stripped of its proof", leaf: leaf, before: below(danetest.Strip(dns.TypeNSEC, dns.TypeNSEC3)), want: dane.ErrBogus},
+		{name: "denial claimed for a device that exists", leaf: leaf, records: records{certFor(t, leaf)}, before: below(danetest.Swap("12.1000000000000001.iotregistry.ca")), want: dane.ErrBogus},
 		{name: "CERT bogus, TLSA good: still bogus", leaf: leaf, records: records{certFor(t, leaf), tlsa(device, 3, 1, 1, leaf)}, before: fault(dns.TypeCERT, danetest.FlipSignature()), want: dane.ErrBogus},
 		{name: "CERT absent, TLSA bogus", leaf: leaf, records: records{tlsa(device, 3, 1, 1, leaf)}, before: fault(dns.TypeTLSA, danetest.FlipSignature()), want: dane.ErrBogus},
 		{name: "lie", leaf: leaf, records: records{certFor(t, leaf)}, before: fault(dns.TypeCERT, danetest.Lie()), want: dane.ErrBogus},
@@ -431,17 +439,22 @@ func TestMutators(t *testing.T) {
 	other := "12.1000000000000001.iotregistry.ca"
 	for name, effect := range map[string]danetest.Effect{
 		"drop": drop, "servfail": servfail, "flip": danetest.FlipSignature(), "expire": danetest.Expire(), "not yet": danetest.NotYetValid(),
-		"bogus": danetest.BogusSignatures(3), "trap": danetest.KeyTrap(8, 8),
+		"bogus": danetest.BogusSignatures(3), "strip": danetest.Strip(dns.TypeRRSIG), "trap": danetest.KeyTrap(8, 8),
 	} {
-		for _, typ := range []uint16{dns.TypeCERT, dns.TypeDNSKEY, dns.TypeDS} {
-			if name == "trap" && typ == dns.TypeDS {
+		for target, fault := range map[string]danetest.Fault{
+			"answers": {Under: "1000000000000001.iotregistry.ca."}, // with the DS answers there, which deny as well
+			"DNSKEY":  {Under: "iotregistry.ca.", Type: dns.TypeDNSKEY},
+			"DS":      {Under: "iotregistry.ca.", Type: dns.TypeDS},
+		} {
+			if name == "trap" && target == "DS" {
 				continue // spoils no DS answers
 			}
-			t.Run(fmt.Sprintf("%s/%s", name, dns.Type(typ)), func(t *testing.T) {
+			t.Run(name+"/"+target, func(t *testing.T) {
 				t.Parallel()
 				w := danetest.NewWorld(t, danetest.Config{})
 				w.AddCERT(device, leaf.cert.Raw)
-				w.Inject(danetest.Fault{Under: "iotregistry.ca.", Type: typ, Effect: effect})
+				fault.Effect = effect
+				w.Inject(fault)
 				for _, n := range []string{device, other} {
 					_, err := verifierOf(t, w).Device(t.Context(), n, leaf.cert)
 					require.Error(t, err)
