@@ -30,10 +30,10 @@ func (r *Registry) commit(ctx context.Context, tx Tx, op string, plans []*plan, 
 	}
 	var done []*plan
 	var moved []Moved
-	var recs, profiles []Record
+	var recs, profiles, issued []Record
 	for _, p := range plans {
 		d := devices[p.result.Device.String()]
-		if p.profile == nil {
+		if p.parcel.profile == nil {
 			continue
 		}
 		if p.move {
@@ -54,10 +54,14 @@ func (r *Registry) commit(ctx context.Context, tx Tx, op string, plans []*plan, 
 		}
 		moved = append(moved, m)
 		recs = append(recs, deviceRecord(d))
-		profiles = append(profiles, profileRecord(p.profile))
+		profiles = append(profiles, profileRecord(p.parcel.profile))
+		issued = append(issued, Record{Key: profileKey(p.id), Body: encode(p.parcel.issued)})
 		done = append(done, p)
 	}
 	if err := tx.Put(ctx, TableProfiles, profiles...); err != nil {
+		return nil, err
+	}
+	if err := tx.Put(ctx, TableIssued, issued...); err != nil {
 		return nil, err
 	}
 	if err := tx.Put(ctx, TableDevices, recs...); err != nil {

@@ -119,10 +119,10 @@ func (r *Registry) progress(ctx context.Context, tx Tx, actor Actor, rep mno.Pro
 		return err
 	}
 	if d == nil {
-		return ErrNotFound
+		return errNotOurs
 	}
 	if err := may(actor, opProgress, d); err != nil {
-		return err
+		return fmt.Errorf("%w: %w", err, errNotOurs)
 	}
 	ids := append([]uint64{d.Profile}, d.Retired...)
 	profiles, err := getAll[Profile](ctx, tx, TableProfiles, profileKeys(ids)...)
@@ -141,8 +141,12 @@ func (r *Registry) progress(ctx context.Context, tx Tx, actor Actor, rep mno.Pro
 		p.Status, p.MNOStatus, p.Updated = to, operator, r.now()
 		return tx.Put(ctx, TableProfiles, profileRecord(p))
 	}
-	return fmt.Errorf("%w: no order %s of this device is current", ErrNotFound, rep.ICCID)
+	return errNotOurs
 }
+
+// errNotOurs is the answer to news that will never be of use here. It carries
+// the operator's own status, so that its SM-DP+ stops repeating it.
+var errNotOurs = fmt.Errorf("%w: no such order is current: %w", ErrNotFound, mno.ErrUnknownICCID)
 
 // progressStatus says what a report means for a profile; "" when it means
 // nothing to the registry.

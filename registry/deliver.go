@@ -16,79 +16,101 @@ import (
 // profileType is the kind of subscription ordered for an IoT profile.
 const profileType = "iot"
 
-// finish publishes and orders the given profiles and records each step. An
-// operator's refusal stays with its profile; Resume tries it again.
-func (r *Registry) finish(ctx context.Context, ids []uint64) error {
+// parcel is a profile with what must be published and ordered for it.
+type parcel struct {
+	profile *Profile
+	issued  *Issued
+}
+
+// finish publishes and orders profiles and records each step. It returns why
+// the operator did not take some of them; Resume tries those again.
+func (r *Registry) finish(ctx context.Context, parcels []parcel) (map[uint64]error, error) {
+	if err := r.publish(ctx, parcels); err != nil {
+		return nil, err
+	}
+	return r.order(ctx, parcels)
+}
+
+func (r *Registry) publish(ctx context.Context, parcels []parcel) error {
+	var change publish.ChangeSet
+	var ids []uint64
+	for _, p := range parcels {
+		if p.profile.Status != ProfileGenerated {
+			continue
+		}
+		rr, err := r.certRecord(p)
+		if err != nil {
+			return err
+		}
+		change.Add = append(change.Add, rr)
+		ids = append(ids, p.profile.ID)
+	}
 	if len(ids) == 0 {
 		return nil
 	}
-	profiles, err := r.loadProfiles(ctx, ids)
+	defer r.timed("publish", len(ids))()
+	if _, err := r.Publisher.Publish(ctx, change); err != nil {
+		return fmt.Errorf("publish %d records: %w", len(ids), err)
+	}
+	revoked, err := r.advance(ctx, ids, ProfilePublished, MNONone, nil)
 	if err != nil {
 		return err
 	}
-	var change publish.ChangeSet
-	for _, p := range profiles {
-		if p.Status == ProfileGenerated {
-			rr, err := r.certRecord(p)
-			if err != nil {
-				return err
-			}
-			change.Add = append(change.Add, rr)
-		}
-	}
-	if len(change.Add) > 0 {
-		done := r.timed("publish", len(change.Add))
-		if _, err := r.Publisher.Publish(ctx, change); err != nil {
-			return fmt.Errorf("publish %d records: %w", len(change.Add), err)
-		}
-		if err := r.advance(ctx, ids, ProfilePublished, MNONone, nil); err != nil {
-			return err
-		}
-		done()
-	}
-	return r.order(ctx, profiles)
+	// Another process may have withdrawn a profile while its record was on the
+	// way into the zone.
+	_, err = r.withdraw(ctx, revoked)
+	return err
 }
 
-func (r *Registry) order(ctx context.Context, profiles []*Profile) error {
-	defer r.timed("order", len(profiles))()
+// order sends the parcels to their operators.
+func (r *Registry) order(ctx context.Context, parcels []parcel) (map[uint64]error, error) {
+	defer r.timed("order", len(parcels))()
 	var mu sync.Mutex
 	var ordered []uint64
-	receipts := map[uint64]mno.Receipt{}
-	err := forEach(ctx, len(profiles), r.Orders, func(i int) error {
-		p := profiles[i]
+	receipts, refused := map[uint64]mno.Receipt{}, map[uint64]error{}
+	err := forEach(ctx, len(parcels), r.Orders, func(i int) error {
+		p := parcels[i].profile
 		if p.Status.rank() >= ProfileSuperseded.rank() {
 			return nil
 		}
-		operator := r.Operators[p.MNO]
-		if operator == nil {
-			return nil
-		}
-		receipt, err := operator.Order(ctx, mno.Order{
-			Device: p.Device, ProfileID: p.ID, Sealed: p.Sealed, ProfileType: profileType,
-		})
-		if err != nil {
-			r.log.WarnContext(ctx, "operator refused an order", "device", p.Device, "profile", p.ID, "mno", p.MNO, "err", err)
-			return nil
-		}
+		receipt, err := r.orderOne(ctx, parcels[i])
 		mu.Lock()
 		defer mu.Unlock()
+		if err != nil {
+			r.log.WarnContext(ctx, "operator did not take an order", "device", p.Device, "profile", p.ID, "mno", p.MNO, "err", err)
+			refused[p.ID] = fmt.Errorf("%w: profile %d at %q, tried again on Resume: %w", ErrUndelivered, p.ID, p.MNO, err)
+			return nil
+		}
 		receipts[p.ID] = receipt
 		ordered = append(ordered, p.ID)
 		return nil
 	})
 	if err != nil {
-		return err
+		return refused, err
 	}
-	return r.advance(ctx, ordered, ProfileOrdered, MNOOffered, receipts)
+	_, err = r.advance(ctx, ordered, ProfileOrdered, MNOOffered, receipts)
+	return refused, err
 }
 
-// advance records a step of profiles that have not yet come further, and that
-// nothing is owed any more once they are ordered.
-func (r *Registry) advance(ctx context.Context, ids []uint64, to ProfileStatus, operator MNOStatus, receipts map[uint64]mno.Receipt) error {
-	if len(ids) == 0 {
-		return nil
+func (r *Registry) orderOne(ctx context.Context, p parcel) (mno.Receipt, error) {
+	operator := r.Operators[p.profile.MNO]
+	if operator == nil {
+		return mno.Receipt{}, fmt.Errorf("%w: no way to this operator is configured", ErrUnknown)
 	}
-	return r.store.Update(ctx, func(tx Tx) error {
+	return operator.Order(ctx, mno.Order{
+		Device: p.profile.Device, ProfileID: p.profile.ID, Sealed: p.issued.Sealed, ProfileType: profileType,
+	})
+}
+
+// advance records a step of profiles that have not yet come further; nothing is
+// owed any more to those with a receipt. It returns the ones it found revoked.
+func (r *Registry) advance(ctx context.Context, ids []uint64, to ProfileStatus, operator MNOStatus, receipts map[uint64]mno.Receipt) ([]uint64, error) {
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	var revoked []uint64
+	err := r.store.Update(ctx, func(tx Tx) error {
+		revoked = nil
 		profiles, err := getAll[Profile](ctx, tx, TableProfiles, profileKeys(ids)...)
 		if err != nil {
 			return err
@@ -99,6 +121,9 @@ func (r *Registry) advance(ctx context.Context, ids []uint64, to ProfileStatus, 
 			if receipt, ok := receipts[p.ID]; ok {
 				p.Receipt = receipt
 				done = append(done, key)
+			}
+			if p.Status == ProfileRevoked {
+				revoked = append(revoked, p.ID)
 			}
 			if p.Status.rank() < to.rank() {
 				p.Status, p.MNOStatus = to, operator
@@ -111,6 +136,7 @@ func (r *Registry) advance(ctx context.Context, ids []uint64, to ProfileStatus, 
 		}
 		return deleteWork(ctx, tx, workProvision, done)
 	})
+	return revoked, err
 }
 
 // deleteWork removes work records that still say owed.
@@ -128,52 +154,48 @@ func deleteWork(ctx context.Context, tx Tx, owed string, keys []string) error {
 	return tx.Delete(ctx, TableWork, match...)
 }
 
-// resumeProvision finishes profiles; ones that were superseded meanwhile owe
-// nothing any more.
+// resumeProvision finishes profiles whose steps were interrupted.
 func (r *Registry) resumeProvision(ctx context.Context, ids []uint64) (int, error) {
-	if err := r.finish(ctx, ids); err != nil {
-		return 0, err
-	}
-	profiles, err := r.loadProfiles(ctx, ids)
+	parcels, err := r.loadParcels(ctx, ids)
 	if err != nil {
 		return 0, err
 	}
-	done := 0
-	for _, p := range profiles {
-		if p.Status.rank() >= ProfileOrdered.rank() {
-			done++
-		}
-	}
-	return done, nil
+	refused, err := r.finish(ctx, parcels)
+	return len(parcels) - len(refused), err
 }
 
-// explainUnfinished gives devices whose order did not get through an error, so
-// that no result claims more than was done.
-func (r *Registry) explainUnfinished(ctx context.Context, results []Result) error {
-	var ids []uint64
-	for _, res := range results {
-		if res.Err == nil {
-			ids = append(ids, res.ProfileID)
+// loadParcels reads profiles with what was issued for them.
+func (r *Registry) loadParcels(ctx context.Context, ids []uint64) ([]parcel, error) {
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	var out []parcel
+	err := r.store.View(ctx, func(tx Tx) error {
+		profiles, err := getAll[Profile](ctx, tx, TableProfiles, profileKeys(ids)...)
+		if err != nil {
+			return err
 		}
-	}
-	profiles, err := r.loadProfiles(ctx, ids)
-	if err != nil {
-		return err
-	}
-	byID := make(map[uint64]*Profile, len(profiles))
-	for _, p := range profiles {
-		byID[p.ID] = p
-	}
-	for i := range results {
-		res := &results[i]
-		if p := byID[res.ProfileID]; res.Err == nil && p != nil && p.Status.rank() < ProfileOrdered.rank() {
-			res.Err = &Error{Op: "order", Device: res.Device, Err: fmt.Errorf("%w: operator %q has not taken profile %d yet; it is kept and tried again on Resume", ErrUndelivered, p.MNO, p.ID)}
+		issued, err := getAll[Issued](ctx, tx, TableIssued, profileKeys(ids)...)
+		if err != nil {
+			return err
 		}
-	}
-	return nil
+		out = out[:0]
+		for _, id := range ids {
+			p, i := profiles[profileKey(id)], issued[profileKey(id)]
+			if p == nil || i == nil {
+				return fmt.Errorf("registry: profile %d is not in the store", id)
+			}
+			out = append(out, parcel{p, i})
+		}
+		return nil
+	})
+	return out, err
 }
 
 func (r *Registry) loadProfiles(ctx context.Context, ids []uint64) ([]*Profile, error) {
+	if len(ids) == 0 {
+		return nil, nil
+	}
 	var out []*Profile
 	err := r.store.View(ctx, func(tx Tx) error {
 		m, err := getAll[Profile](ctx, tx, TableProfiles, profileKeys(ids)...)
@@ -196,11 +218,12 @@ func profileKeys(ids []uint64) []string {
 	return keys
 }
 
-// certRecord is the CERT record that publishes p's certificate (RFC 4398).
-func (r *Registry) certRecord(p *Profile) (dns.RR, error) {
-	cert, err := x509.ParseCertificate(p.Certificate)
+// certRecord is the CERT record that publishes a profile's certificate (RFC
+// 4398).
+func (r *Registry) certRecord(p parcel) (dns.RR, error) {
+	cert, err := x509.ParseCertificate(p.issued.Certificate)
 	if err != nil {
-		return nil, fmt.Errorf("certificate of profile %d: %w", p.ID, err)
+		return nil, fmt.Errorf("certificate of profile %d: %w", p.profile.ID, err)
 	}
-	return dane.NewCERT(p.Name, r.CertTTL, cert)
+	return dane.NewCERT(p.profile.Name, r.CertTTL, cert)
 }

@@ -97,24 +97,28 @@ const (
 	MNOFailed     MNOStatus = "failed"
 )
 
-// Profile is the registry's record of one issued IoT profile. Its plaintext,
-// with the device's private key, exists only inside Sealed.
+// Profile is the registry's record of one issued IoT profile.
 type Profile struct {
-	ID          uint64        `json:"id"` // unique in the registry, never used again
-	Device      eid.ID        `json:"device"`
-	Sponsor     string        `json:"sponsor"` // the ASP it leads to
-	MNO         string        `json:"mno"`
-	Name        string        `json:"name"` // owner name of its DNS records, <ID>.<device>.<zone>
-	Status      ProfileStatus `json:"status"`
-	MNOStatus   MNOStatus     `json:"mnoStatus"`
-	Certificate []byte        `json:"certificate"` // DER, as published
-	Sealed      []byte        `json:"sealed"`
-	Receipt     mno.Receipt   `json:"receipt"` // of the operator's order
-	Created     time.Time     `json:"created"`
-	Updated     time.Time     `json:"updated"`
-	WithdrawAt  time.Time     `json:"withdrawAt,omitzero"` // end of the overlap of a superseded profile
+	ID         uint64        `json:"id"` // unique in the registry, never used again
+	Device     eid.ID        `json:"device"`
+	Sponsor    string        `json:"sponsor"` // the ASP it leads to
+	MNO        string        `json:"mno"`
+	Name       string        `json:"name"` // owner name of its DNS records, <ID>.<device>.<zone>
+	Status     ProfileStatus `json:"status"`
+	MNOStatus  MNOStatus     `json:"mnoStatus"`
+	Receipt    mno.Receipt   `json:"receipt"` // of the operator's order
+	Created    time.Time     `json:"created"`
+	Updated    time.Time     `json:"updated"`
+	WithdrawAt time.Time     `json:"withdrawAt,omitzero"` // end of the overlap of a superseded profile
 
 	version uint64
+}
+
+// Issued is what was made for a profile, once. The profile's plaintext, with
+// the device's private key, exists only inside Sealed.
+type Issued struct {
+	Certificate []byte `json:"certificate"` // DER, as published
+	Sealed      []byte `json:"sealed"`      // as ordered
 }
 
 // project returns the status that holds at now: a superseded profile is revoked

@@ -41,10 +41,7 @@ func (r *Registry) Move(ctx context.Context, actor Actor, moves []Move, opts Mov
 			return err
 		})
 		if err == nil {
-			err = r.run(ctx, opMove, plans, nil, opts.OnCommit)
-		}
-		if err == nil {
-			err = r.explainUnfinished(ctx, part)
+			err = r.run(ctx, opMove, plans, nil, part, opts.OnCommit)
 		}
 		if err != nil {
 			return results, &Error{Op: opMove, Err: err}

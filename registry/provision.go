@@ -24,7 +24,7 @@ type plan struct {
 	code    AuthCode // for a transfer
 	move    bool
 	id      uint64
-	profile *Profile
+	parcel  parcel // what build made; empty when it failed
 }
 
 func (p *plan) fail(op string, err error) {
@@ -48,13 +48,14 @@ func (r *Registry) Activate(ctx context.Context, actor Actor, ids ...eid.ID) ([]
 			plans, unfinished, err = r.prepareActivate(ctx, tx, actor, batch)
 			return err
 		})
+		var parcels []parcel
 		if err == nil {
-			err = r.run(ctx, opActivate, plans, unfinished, nil)
+			parcels, err = r.loadParcels(ctx, unfinished)
+		}
+		if err == nil {
+			err = r.run(ctx, opActivate, plans, parcels, batch, nil)
 		}
 		if err != nil {
-			return results, &Error{Op: opActivate, Err: err}
-		}
-		if err := r.explainUnfinished(ctx, batch); err != nil {
 			return results, &Error{Op: opActivate, Err: err}
 		}
 	}
@@ -157,14 +158,14 @@ func (r *Registry) reserve(ctx context.Context, tx Tx, op string, plans []*plan,
 	return ready, err
 }
 
-// run carries prepared plans through to the operator. onCommit, where given,
+// run carries prepared plans, and parcels left unfinished by an earlier call,
+// through to the operator and completes the results. onCommit, where given,
 // writes in the same transaction that changes the devices.
-func (r *Registry) run(ctx context.Context, op string, plans []*plan, unfinished []uint64, onCommit func(context.Context, Tx, []Moved) error) error {
+func (r *Registry) run(ctx context.Context, op string, plans []*plan, parcels []parcel, results []Result, onCommit func(context.Context, Tx, []Moved) error) error {
 	done := r.timed("build", len(plans))
 	err := forEach(ctx, len(plans), r.Workers, func(i int) error {
 		if err := r.build(plans[i]); err != nil {
 			plans[i].fail(op, err)
-			plans[i].profile = nil
 		}
 		return nil
 	})
@@ -184,9 +185,15 @@ func (r *Registry) run(ctx context.Context, op string, plans []*plan, unfinished
 	}
 	for _, p := range committed {
 		p.result.ProfileID = p.id
-		unfinished = append(unfinished, p.id)
+		parcels = append(parcels, p.parcel)
 	}
-	return r.finish(ctx, unfinished)
+	refused, err := r.finish(ctx, parcels)
+	for i := range results {
+		if why := refused[results[i].ProfileID]; why != nil && results[i].Err == nil {
+			results[i].Err = &Error{Op: "order", Device: results[i].Device, Err: why}
+		}
+	}
+	return err
 }
 
 // build issues the device's certificate and seals its profile. The private key
@@ -226,10 +233,12 @@ func (r *Registry) build(p *plan) error {
 	if err != nil {
 		return err
 	}
-	p.profile = &Profile{
-		ID: p.id, Device: p.device.ID, Sponsor: p.sponsor.ID, MNO: p.device.MNO, Name: name,
-		Status: ProfileGenerated, MNOStatus: MNONone,
-		Certificate: cert, Sealed: sealed, Created: now, Updated: now,
+	p.parcel = parcel{
+		profile: &Profile{
+			ID: p.id, Device: p.device.ID, Sponsor: p.sponsor.ID, MNO: p.device.MNO, Name: name,
+			Status: ProfileGenerated, MNOStatus: MNONone, Created: now, Updated: now,
+		},
+		issued: &Issued{Certificate: cert, Sealed: sealed},
 	}
 	return nil
 }

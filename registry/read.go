@@ -2,6 +2,7 @@ package registry
 
 import (
 	"context"
+	"slices"
 
 	"github.com/iotregistry/sdk/dane/publish"
 	"github.com/iotregistry/sdk/registry/eid"
@@ -90,6 +91,26 @@ func listProfiles(ctx context.Context, tx Tx, q Query) ([]*Profile, error) {
 	return out, nil
 }
 
+// Issued returns what was made for one of a device's profiles.
+func (r *Registry) Issued(ctx context.Context, actor Actor, id eid.ID, profileID uint64) (*Issued, error) {
+	profiles, err := r.Profiles(ctx, actor, id)
+	if err != nil {
+		return nil, err
+	}
+	var out *Issued
+	err = ErrNotFound
+	if slices.ContainsFunc(profiles, func(p *Profile) bool { return p.ID == profileID }) {
+		err = r.store.View(ctx, func(tx Tx) (err error) {
+			out, err = getOne[Issued](ctx, tx, TableIssued, profileKey(profileID))
+			return err
+		})
+	}
+	if err != nil {
+		return nil, &Error{Op: opRead, Device: id, Err: err}
+	}
+	return out, nil
+}
+
 // Republish puts the records of every live profile into the zone again: for a
 // publisher that starts empty, such as a zone held in memory. It returns how
 // many profiles it published.
@@ -99,32 +120,48 @@ func (r *Registry) Republish(ctx context.Context, actor Actor) (int, error) {
 	}
 	done, after := 0, ""
 	for {
-		var page []*Profile
-		err := r.store.View(ctx, func(tx Tx) (err error) {
-			page, err = listProfiles(ctx, tx, Query{After: after, Limit: r.Batch})
-			return err
-		})
-		if err != nil || len(page) == 0 {
-			return done, err
-		}
-		after = profileKey(page[len(page)-1].ID)
-		var change publish.ChangeSet
-		for _, p := range page {
-			if p.project(r.now()); p.Status == ProfileGenerated || p.Status == ProfileRevoked {
-				continue
-			}
-			rr, err := r.certRecord(p)
-			if err != nil {
-				return done, &Error{Op: "republish", Device: p.Device, Err: err}
-			}
-			change.Add = append(change.Add, rr)
-		}
-		if len(change.Add) == 0 {
-			continue
-		}
-		if _, err := r.Publisher.Publish(ctx, change); err != nil {
+		n, next, err := r.republishPage(ctx, after)
+		done += n
+		if err != nil {
 			return done, &Error{Op: "republish", Err: err}
 		}
-		done += len(change.Add)
+		if next == "" {
+			return done, nil
+		}
+		after = next
 	}
+}
+
+// republishPage publishes one page of profiles and returns the key of its last,
+// "" when there was none.
+func (r *Registry) republishPage(ctx context.Context, after string) (n int, last string, err error) {
+	var live []uint64
+	err = r.store.View(ctx, func(tx Tx) error {
+		page, err := listProfiles(ctx, tx, Query{After: after, Limit: r.Batch})
+		live = live[:0]
+		for _, p := range page {
+			last = profileKey(p.ID)
+			if p.project(r.now()); p.Status != ProfileGenerated && p.Status != ProfileRevoked {
+				live = append(live, p.ID)
+			}
+		}
+		return err
+	})
+	if err != nil || len(live) == 0 {
+		return 0, last, err
+	}
+	parcels, err := r.loadParcels(ctx, live)
+	if err != nil {
+		return 0, last, err
+	}
+	var change publish.ChangeSet
+	for _, p := range parcels {
+		rr, err := r.certRecord(p)
+		if err != nil {
+			return 0, last, err
+		}
+		change.Add = append(change.Add, rr)
+	}
+	_, err = r.Publisher.Publish(ctx, change)
+	return len(live), last, err
 }

@@ -64,7 +64,11 @@ func TestActivate(t *testing.T) {
 	opened, err := sealed.Open(b.keys[ids[0]], profile.OpenOptions{Device: ids[0], Registry: zone, Trust: trust})
 	require.NoError(t, err)
 	require.Equal(t, "parkoserv.ca", opened.Host)
-	require.Equal(t, p.Certificate, opened.Certificate)
+	issued, err := b.reg.Issued(t.Context(), parko, ids[0], p.ID)
+	require.NoError(t, err)
+	require.Equal(t, issued.Certificate, opened.Certificate)
+	_, err = b.reg.Issued(t.Context(), parko, ids[0], 12)
+	require.ErrorIs(t, err, registry.ErrNotFound, "of another device")
 
 	// Again changes nothing.
 	results, err := b.reg.Activate(t.Context(), parko, ids...)
@@ -387,6 +391,7 @@ func TestProgress(t *testing.T) {
 	require.ErrorIs(t, report(parko, mno.Progress{}), registry.ErrForbidden)
 	require.ErrorIs(t, report(telco, mno.Progress{Device: eid.MustParse("77")}), registry.ErrNotFound)
 	require.ErrorIs(t, report(telco, mno.Progress{Device: ids[0], ICCID: "89"}), registry.ErrNotFound)
+	require.ErrorIs(t, report(telco, mno.Progress{Device: ids[0], ICCID: "89"}), mno.ErrUnknownICCID, "the SM-DP+ stops repeating it")
 	stranger := registry.Actor{Account: "other", Role: registry.RoleMNO}
 	require.ErrorIs(t, report(stranger, mno.Progress{Device: ids[0], ICCID: iccid}), registry.ErrNotFound)
 

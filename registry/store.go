@@ -11,6 +11,7 @@ const (
 	TableDevices   Table = "devices"   // key: device ID, parent: sponsor
 	TableClaims    Table = "claims"    // key: device ID, parent: maker
 	TableProfiles  Table = "profiles"  // key: profile ID (20 digits), parent: device ID
+	TableIssued    Table = "issued"    // key: profile ID (20 digits); written once
 	TableCodes     Table = "codes"     // key: device ID
 	TableFailures  Table = "failures"  // key: device ID/requester
 	TableWork      Table = "work"      // key: profile ID (20 digits), parent: what is owed
@@ -21,7 +22,7 @@ const (
 // Tables returns every table in a fixed order, for stores that create them.
 func Tables() []Table {
 	return []Table{
-		TableAccounts, TableDevices, TableClaims, TableProfiles,
+		TableAccounts, TableDevices, TableClaims, TableProfiles, TableIssued,
 		TableCodes, TableFailures, TableWork, TableTransfers, TableMeta,
 	}
 }

@@ -16,6 +16,7 @@ func (d *Device) setVersion(v uint64)   { d.version = v }
 func (p *Profile) setVersion(v uint64)  { p.version = v }
 func (a *Account) setVersion(v uint64)  { a.version = v }
 func (c *Claim) setVersion(uint64)      {}
+func (i *Issued) setVersion(uint64)     {}
 func (c *codeRecord) setVersion(uint64) {}
 
 // getAll reads records of one table by key into a map.
