@@ -1,0 +1,127 @@
+package main
+
+import (
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/iotregistry/sdk/dane"
+	"github.com/iotregistry/sdk/dane/dnssec"
+)
+
+// options are the flags that all commands share.
+type options struct {
+	servers dnssec.Failover
+	anchor  string
+	json    bool
+	timeout time.Duration
+	at      time.Time
+}
+
+func (o *options) register(fs *flag.FlagSet) {
+	fs.Func("server", "ask these DNS `servers`, in order: HOST[:PORT], tcp:// or tls://HOST[:PORT], separated by commas (default: the system's resolvers)", o.setServers)
+	fs.StringVar(&o.anchor, "anchor", "", "trust the anchors in this `file`: DS or DNSKEY records, or XML of RFC 9718 (default: the IANA root anchors)")
+	fs.BoolVar(&o.json, "json", false, "print one JSON object")
+	fs.DurationVar(&o.timeout, "timeout", 10*time.Second, "give up after this `time`")
+	fs.Func("time", "judge as of this `time` (RFC 3339, such as 2026-06-01T12:00:00Z) instead of now", func(s string) (err error) {
+		o.at, err = time.Parse(time.RFC3339, s)
+		return err
+	})
+}
+
+func (o *options) setServers(list string) error {
+	for s := range strings.SplitSeq(list, ",") {
+		x, err := server(strings.TrimSpace(s))
+		if err != nil {
+			return err
+		}
+		o.servers = append(o.servers, x)
+	}
+	return nil
+}
+
+// server makes the client for one upstream.
+func server(s string) (dnssec.Exchanger, error) {
+	scheme, addr, found := strings.Cut(s, "://")
+	if !found {
+		scheme, addr = dnssec.UDP, s
+	}
+	if err := checkServer(addr); err != nil {
+		return nil, err
+	}
+	switch scheme {
+	case dnssec.UDP, dnssec.TCP, dnssec.TLS:
+		return &dnssec.Client{Addr: addr, Network: scheme}, nil
+	}
+	return nil, fmt.Errorf("server %q: want HOST[:PORT], tcp://HOST[:PORT] or tls://HOST[:PORT]", s)
+}
+
+func checkServer(addr string) error {
+	host, port := addr, ""
+	if net.ParseIP(strings.Trim(addr, "[]")) == nil && strings.Contains(addr, ":") {
+		var err error
+		if host, port, err = net.SplitHostPort(addr); err != nil {
+			return err
+		}
+		if _, err := net.LookupPort("tcp", port); err != nil || port == "" {
+			return fmt.Errorf("server %q: %q is no port", addr, port)
+		}
+	}
+	if host == "" || strings.ContainsAny(host, "/ ") {
+		return fmt.Errorf("server %q has no host name or address", addr)
+	}
+	return nil
+}
+
+// session is what a command works with.
+type session struct {
+	now      func() time.Time
+	resolver *dnssec.Resolver
+	close    func()
+}
+
+func (o *options) open() (*session, error) {
+	if o.timeout <= 0 {
+		return nil, usagef("-timeout must be above zero")
+	}
+	s := &session{now: time.Now, resolver: &dnssec.Resolver{}, close: o.closeServers}
+	if !o.at.IsZero() {
+		s.now = func() time.Time { return o.at }
+	}
+	s.resolver.Now = s.now
+	switch len(o.servers) {
+	case 0: // the system's
+	case 1:
+		s.resolver.Exchanger = o.servers[0]
+	default:
+		s.resolver.Exchanger = o.servers
+	}
+	if o.anchor == "" {
+		return s, nil
+	}
+	f, err := os.Open(o.anchor)
+	if err != nil {
+		return nil, usageError{err}
+	}
+	defer f.Close()
+	if s.resolver.Anchors, err = dnssec.ParseAnchors(f); err != nil {
+		return nil, usagef("%s: %w", o.anchor, err)
+	}
+	return s, nil
+}
+
+func (o *options) closeServers() {
+	for _, x := range o.servers {
+		if c, ok := x.(io.Closer); ok {
+			c.Close() // the queries are over: nothing can be lost any more
+		}
+	}
+}
+
+func (s *session) verifier() *dane.Verifier {
+	return &dane.Verifier{Resolver: s.resolver, Now: s.now}
+}
