@@ -1,11 +1,13 @@
 package registry
 
 import (
-	"bufio"
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/iotregistry/sdk/registry/eid"
@@ -13,7 +15,7 @@ import (
 
 // Row is one device of an owner's list.
 type Row struct {
-	Line      int // in the file, the header being line 1
+	Line      int // in the file, whose first line is 1
 	ID        eid.ID
 	Model     string
 	Version   string
@@ -24,7 +26,7 @@ type Row struct {
 // RowError says what is wrong with one row and where.
 type RowError struct {
 	Line   int
-	Column string // header text; empty when the row as a whole is wrong
+	Column string // as ReadCSV names it; empty when the row as a whole is wrong
 	Err    error
 }
 
@@ -41,235 +43,183 @@ func (e *RowError) Unwrap() error { return e.Err }
 // Why a list or a row of it cannot be read.
 var (
 	ErrHeader    = errors.New("the first line must name the columns Device ID,Model,Version and optionally Public Key,MNO")
-	ErrFields    = errors.New("wrong number of fields")
-	ErrCell      = errors.New("cell is too long")
-	ErrQuote     = errors.New("a quoted cell does not end, or text follows its closing quote")
-	ErrText      = errors.New("cell is not UTF-8 text on one line")
+	ErrFields    = errors.New("wrong number of cells")
+	ErrCell      = errors.New("row is too long: shorten its longest cell")
+	ErrQuote     = errors.New("quotation marks do not match: a cell that contains one begins and ends with one and has those inside doubled")
+	ErrText      = errors.New("cell is not plain text on one line: save the list as CSV in UTF-8")
 	ErrDuplicate = errors.New("device is in the list twice")
-	ErrTooLarge  = errors.New("list is too large: split it")
+	ErrTooLarge  = errors.New("list has too much in it: check it, then split it")
 )
 
-// Limits of ReadCSV.
-const (
-	maxCell = 64 << 10 // bytes; the longest key has about 2,300
-	maxRows = 10_000_000
-)
+// maxRecord is how long a row may be, in bytes; the longest key has about 2,300.
+const maxRecord = 64 << 10
 
-// csvColumns are the columns by the name they have in a header, in lower case.
+// csvLimits bound what is read of a list.
+type csvLimits struct {
+	bytes int64
+	rows  int
+	wrong int // rows; a list with more is another kind of file
+}
+
+// csvColumns are the columns that ReadCSV knows.
 var csvColumns = []struct {
 	name     string
 	required bool
+	lines    bool // may have several lines, as a key in PEM has
 	set      func(*Row, string) error
 }{
-	{"device id", true, func(r *Row, s string) (err error) { r.ID, err = eid.Parse(s); return err }},
-	{"model", true, func(r *Row, s string) error { r.Model = s; return nil }},
-	{"version", true, func(r *Row, s string) error { r.Version = s; return nil }},
-	{"public key", false, func(r *Row, s string) error { r.PublicKey = s; return nil }},
-	{"mno", false, func(r *Row, s string) error { r.MNO = s; return nil }},
+	{name: "Device ID", required: true, set: func(r *Row, s string) (err error) { r.ID, err = eid.Parse(s); return err }},
+	{name: "Model", required: true, set: func(r *Row, s string) error { r.Model = s; return nil }},
+	{name: "Version", required: true, set: func(r *Row, s string) error { r.Version = s; return nil }},
+	{name: "Public Key", lines: true, set: func(r *Row, s string) error { r.PublicKey = s; return nil }},
+	{name: "MNO", set: func(r *Row, s string) error { r.MNO = s; return nil }},
 }
 
-// ReadCSV reads an owner's list (RFC 4180): comma-separated with a header line,
-// columns in any order, a byte order mark, CRLF and blank lines allowed. Rows
-// that are right come back whatever is wrong with others; each wrong one has
-// its error. err is for a list that cannot be read at all. Memory is bounded by
-// the good rows: a cell longer than 64 kB is skipped, not kept.
+// ReadCSV reads an owner's list (RFC 4180): comma-separated, the columns
+// Device ID, Model and Version, and Public Key and MNO if wanted, in the order
+// in which the first line names them, in either case. Other columns and blank
+// rows are ignored, blanks around cells too.
+//
+// Rows that are right come back whatever is wrong with others; each wrong one
+// has its error. err is for a list that cannot be read on: its reader fails
+// (rows and errors so far come back), it has no header (ErrHeader) or too much
+// of something (ErrTooLarge: 1 GiB, 10 million rows, 100,000 wrong ones).
+// Memory is bounded by the rows that come back: a row of more than 64 kB is
+// skipped, not kept.
 func ReadCSV(r io.Reader) (rows []Row, bad []*RowError, err error) {
-	in := newCSVReader(r)
-	columns, err := readHeader(in)
+	rows, bad, err = readCSV(r, csvLimits{bytes: 1 << 30, rows: 10_000_000, wrong: 100_000})
 	if err != nil {
+		return rows, bad, fmt.Errorf("registry: read list: %w", err)
+	}
+	return rows, bad, nil
+}
+
+func readCSV(r io.Reader, limits csvLimits) (rows []Row, bad []*RowError, err error) {
+	t := table{in: newCSVReader(r, limits.bytes), first: make(map[eid.ID]int)}
+	if err := t.readHeader(); err != nil {
 		return nil, nil, err
 	}
-	first := map[eid.ID]int{}
 	for {
-		line := in.line
-		cells, err := in.record()
-		if errors.Is(err, io.EOF) {
+		row, wrong, err := t.next()
+		switch {
+		case errors.Is(err, io.EOF):
 			return rows, bad, nil
-		}
-		var cell *RowError
-		if err != nil && !errors.As(err, &cell) {
-			return rows, bad, fmt.Errorf("registry: read list: %w", err)
-		}
-		if cell == nil && len(cells) == 1 && cells[0] == "" {
-			continue // a blank line
-		}
-		row, rowErr := newRow(line, columns, cells, cell)
-		if rowErr == nil {
-			if at, dup := first[row.ID]; dup {
-				rowErr = &RowError{Line: line, Column: "Device ID", Err: fmt.Errorf("%w: it stands in line %d already", ErrDuplicate, at)}
-			}
-		}
-		if rowErr != nil {
-			bad = append(bad, rowErr)
-			continue
-		}
-		first[row.ID] = line
-		rows = append(rows, row)
-		if len(rows)+len(bad) > maxRows {
-			return rows, bad, fmt.Errorf("registry: read list: %w", ErrTooLarge)
-		}
-	}
-}
-
-// readHeader returns for each column of the file its place in csvColumns, -1
-// for one that is not ours.
-func readHeader(in *csvReader) ([]int, error) {
-	cells, err := in.record()
-	if err != nil && !errors.Is(err, io.EOF) {
-		return nil, fmt.Errorf("registry: read list: %w: %w", ErrHeader, err)
-	}
-	columns, seen := make([]int, len(cells)), make([]bool, len(csvColumns))
-	for i, cell := range cells {
-		columns[i] = -1
-		for j, c := range csvColumns {
-			if strings.EqualFold(strings.TrimSpace(cell), c.name) {
-				if seen[j] {
-					return nil, fmt.Errorf("registry: read list: %w: %q stands twice", ErrHeader, c.name)
-				}
-				columns[i], seen[j] = j, true
-			}
-		}
-	}
-	for j, c := range csvColumns {
-		if c.required && !seen[j] {
-			return nil, fmt.Errorf("registry: read list: %w: there is no %q", ErrHeader, c.name)
-		}
-	}
-	return columns, nil
-}
-
-func newRow(line int, columns []int, cells []string, bad *RowError) (Row, *RowError) {
-	row := Row{Line: line}
-	if bad != nil {
-		return row, &RowError{Line: line, Err: bad.Err}
-	}
-	if len(cells) != len(columns) {
-		return row, &RowError{Line: line, Err: fmt.Errorf("%w: %d, the header has %d", ErrFields, len(cells), len(columns))}
-	}
-	for i, cell := range cells {
-		if columns[i] < 0 {
-			continue
-		}
-		c := csvColumns[columns[i]]
-		cell = strings.TrimSpace(cell)
-		// A PEM key is the one cell that may have several lines.
-		oneLine := c.name == "public key" || !strings.ContainsAny(cell, "\r\n\x00")
-		if !utf8.ValidString(cell) || !oneLine {
-			return row, &RowError{Line: line, Column: title(c.name), Err: ErrText}
-		}
-		if err := c.set(&row, cell); err != nil {
-			return row, &RowError{Line: line, Column: title(c.name), Err: err}
-		}
-	}
-	return row, nil
-}
-
-func title(name string) string {
-	switch name {
-	case "device id":
-		return "Device ID"
-	case "mno":
-		return "MNO"
-	}
-	return strings.ToUpper(name[:1]) + name[1:]
-}
-
-// csvReader reads records of RFC 4180. Package encoding/csv would hold a cell
-// of any size in memory and stop at the first wrong quote.
-type csvReader struct {
-	r    *bufio.Reader
-	line int
-}
-
-func newCSVReader(r io.Reader) *csvReader {
-	b := bufio.NewReaderSize(r, 64<<10)
-	if bom, err := b.Peek(3); err == nil && string(bom) == "\uFEFF" {
-		_, _ = b.Discard(3)
-	}
-	return &csvReader{r: b, line: 1}
-}
-
-// record returns the cells of the next record. A *RowError says that the record
-// is unusable; the next one can still be read.
-func (c *csvReader) record() ([]string, error) {
-	if _, err := c.r.Peek(1); err != nil {
-		return nil, err
-	}
-	var cells []string
-	var bad *RowError
-	for {
-		cell, last, err := c.cell()
-		var cellErr *RowError
-		if errors.As(err, &cellErr) {
-			bad = cellErr
-		} else if err != nil {
-			return nil, err
-		}
-		if len(cells) < 2*len(csvColumns) {
-			cells = append(cells, cell)
-		} else if bad == nil {
-			bad = &RowError{Err: fmt.Errorf("%w: too many", ErrFields)}
-		}
-		if last {
-			break
-		}
-	}
-	if bad != nil {
-		return nil, bad
-	}
-	return cells, nil
-}
-
-// cell reads one cell and the comma or line end after it. The end of the file
-// ends a cell too.
-func (c *csvReader) cell() (text string, last bool, err error) {
-	var b strings.Builder
-	var quoted, closed, overlong, misquoted bool
-	for n := 0; ; n++ {
-		ch, err := c.r.ReadByte()
-		if err != nil && !errors.Is(err, io.EOF) {
-			return "", true, err
-		}
-		end := err != nil
-		switch {
-		case end:
-			misquoted = misquoted || quoted && !closed
-		case ch == '\n':
-			c.line++
-		}
-		inQuotes := quoted && !closed && !end
-		switch {
-		case end || !inQuotes && ch == '\n':
-			text, err := cellResult(&b, overlong, misquoted)
-			return strings.TrimSuffix(text, "\r"), true, err
-		case !inQuotes && ch == ',':
-			text, err := cellResult(&b, overlong, misquoted)
-			return text, false, err
-		case n == 0 && ch == '"':
-			quoted = true
-		case inQuotes && ch == '"':
-			if next, err := c.r.Peek(1); err == nil && next[0] == '"' {
-				_, _ = c.r.ReadByte()
-				b.WriteByte('"')
-			} else {
-				closed = true
-			}
-		case closed && ch != '\r':
-			misquoted = true
-		case b.Len() >= maxCell:
-			overlong = true
+		case err != nil:
+			return rows, bad, err
+		case wrong != nil && len(bad) == limits.wrong:
+			return rows, bad, fmt.Errorf("%w: more than %d wrong rows", ErrTooLarge, limits.wrong)
+		case wrong != nil:
+			bad = append(bad, wrong)
+		case len(rows) == limits.rows:
+			return rows, bad, fmt.Errorf("%w: more than %d rows", ErrTooLarge, limits.rows)
 		default:
-			b.WriteByte(ch)
+			rows = append(rows, row)
 		}
 	}
 }
 
-func cellResult(b *strings.Builder, overlong, misquoted bool) (string, error) {
-	switch {
-	case overlong:
-		return "", &RowError{Err: fmt.Errorf("%w: more than %d bytes", ErrCell, maxCell)}
-	case misquoted:
-		return "", &RowError{Err: ErrQuote}
+// table turns records into rows.
+type table struct {
+	in      *csvReader
+	columns []int          // for each column of the file its place in csvColumns, or -1
+	last    []string       // cells of the row before, by column of the file
+	first   map[eid.ID]int // line of each device
+}
+
+// record returns the next record that is not blank, and its line.
+func (t *table) record() (line int, cells [][]byte, wrong, err error) {
+	for {
+		line = t.in.line
+		cells, wrong, err = t.in.record()
+		if err != nil || wrong != nil || slices.ContainsFunc(cells, notBlank) {
+			return line, cells, wrong, err
+		}
 	}
-	return b.String(), nil
+}
+
+func notBlank(cell []byte) bool { return len(bytes.TrimSpace(cell)) > 0 }
+
+func (t *table) readHeader() error {
+	_, cells, wrong, err := t.record()
+	switch {
+	case wrong != nil:
+		return fmt.Errorf("%w: %w", ErrHeader, wrong)
+	case err != nil && !errors.Is(err, io.EOF):
+		return err
+	}
+	seen := make([]bool, len(csvColumns))
+	for _, cell := range cells {
+		place := -1
+		for i, c := range csvColumns {
+			if !strings.EqualFold(string(bytes.TrimSpace(cell)), c.name) {
+				continue
+			}
+			if seen[i] {
+				return fmt.Errorf("%w: %q stands there twice", ErrHeader, c.name)
+			}
+			place, seen[i] = i, true
+		}
+		t.columns = append(t.columns, place)
+	}
+	for i, c := range csvColumns {
+		switch {
+		case !c.required || seen[i]:
+		case len(cells) == 1 && bytes.ContainsAny(cells[0], ";\t"):
+			return fmt.Errorf("%w, separated by commas", ErrHeader)
+		default:
+			return fmt.Errorf("%w: there is no %q", ErrHeader, c.name)
+		}
+	}
+	t.last = make([]string, len(t.columns))
+	return nil
+}
+
+func (t *table) next() (Row, *RowError, error) {
+	line, cells, wrong, err := t.record()
+	row := Row{Line: line}
+	switch {
+	case err != nil:
+		return row, nil, err
+	case wrong != nil:
+		return row, &RowError{Line: line, Err: wrong}, nil
+	case len(cells) != len(t.columns):
+		return row, &RowError{Line: line, Err: fmt.Errorf("%w: %d, and the header has %d; put quotation marks around a cell with a comma in it",
+			ErrFields, len(cells), len(t.columns))}, nil
+	}
+	for i, cell := range cells {
+		if t.columns[i] < 0 {
+			continue
+		}
+		c := csvColumns[t.columns[i]]
+		cell = bytes.TrimSpace(cell)
+		err := checkText(cell, c.lines)
+		if err == nil {
+			err = c.set(&row, t.text(i, cell))
+		}
+		if err != nil {
+			return row, &RowError{Line: line, Column: c.name, Err: err}, nil
+		}
+	}
+	if at, ok := t.first[row.ID]; ok {
+		return row, &RowError{Line: line, Column: csvColumns[0].name, Err: fmt.Errorf("%w: it stands in line %d already", ErrDuplicate, at)}, nil
+	}
+	t.first[row.ID] = line
+	return row, nil, nil
+}
+
+// text returns a cell as a string, the one of the row before if it is the same:
+// a fleet has few models.
+func (t *table) text(column int, cell []byte) string {
+	if t.last[column] != string(cell) {
+		t.last[column] = string(cell)
+	}
+	return t.last[column]
+}
+
+func checkText(cell []byte, lines bool) error {
+	control := func(r rune) bool { return unicode.IsControl(r) && !(lines && (r == '\r' || r == '\n')) }
+	if !utf8.Valid(cell) || bytes.ContainsFunc(cell, control) {
+		return ErrText
+	}
+	return nil
 }
