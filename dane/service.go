@@ -38,8 +38,6 @@ func (v *Verifier) service(ctx context.Context, host string, port uint16) (*serv
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
 	type outcome struct {
 		base string
 		err  error
@@ -50,11 +48,6 @@ func (v *Verifier) service(ctx context.Context, host string, port uint16) (*serv
 		aliases <- outcome{base, err}
 	}()
 	own, ownErr := v.serviceAt(ctx, h, h, port)
-	if ownErr != nil && !noRecords(ownErr) {
-		cancel() // the aliases no longer matter
-		<-aliases
-		return nil, ownErr
-	}
 	a := <-aliases
 	if a.err != nil {
 		return nil, a.err

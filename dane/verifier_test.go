@@ -318,6 +318,11 @@ func TestService(t *testing.T) {
 			publishTLSA(t, w, alias, 3, 1, 1, aliasLeaf)
 			w.Inject(danetest.Fault{Name: "_443._tcp." + base + ".", Effect: danetest.FlipSignature()})
 		}, dane.ErrBogus, ""},
+		{"alias: bogus at the first name does not matter", alias, []pair{baseLeaf}, func(t *testing.T, w *danetest.World) {
+			cname(w)
+			publishTLSA(t, w, base, 3, 1, 1, baseLeaf)
+			w.Inject(danetest.Fault{Name: "_443._tcp." + alias + ".", Effect: danetest.FlipSignature()})
+		}, nil, "_443._tcp." + base},
 		{"alias itself bogus", alias, []pair{aliasLeaf}, func(t *testing.T, w *danetest.World) {
 			cname(w)
 			publishTLSA(t, w, alias, 3, 1, 1, aliasLeaf)
