@@ -58,6 +58,7 @@ type meter struct {
 	device *device.Device
 	source *mnosim.Device
 	old    *profile.Profile // kept by a few, for the proofs
+	sealed []byte           // the operator's copy of the current profile
 }
 
 // makeMeters is the maker's work: a card with a key of its own for every meter.
@@ -98,6 +99,7 @@ func (m *meter) update(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("meter %s: %w", m.id, err)
 	}
+	m.sealed = sealed
 	_, failure := m.device.Install(ctx, sealed)
 	if err := m.source.Installed(ctx, id, failure); err != nil {
 		return fmt.Errorf("meter %s: %w", m.id, err)

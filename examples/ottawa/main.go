@@ -1,4 +1,4 @@
-// Ottawa runs the whole story in one process: a city buys parking meters, a
+// Command ottawa runs the whole story in one process: a city buys parking meters, a
 // provider registers them, the registry issues their profiles, the operator
 // delivers them, the meters connect; then another provider takes over and the
 // meters move. All parts are real, all sockets are on loopback, and nobody
@@ -18,6 +18,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime/pprof"
 
 	"github.com/iotregistry/sdk/examples/internal/term"
 )
@@ -44,6 +45,12 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if opts.json {
 		out.W = stderr // the report is all that goes to standard output
 	}
+	stop, err := profileCPU(opts.profile)
+	if err != nil {
+		fmt.Fprintln(stderr, "ottawa:", err)
+		return 1
+	}
+	defer stop()
 	report, err := tell(ctx, opts, out)
 	if report != nil && opts.json {
 		if e := json.NewEncoder(stdout).Encode(report); err == nil {
@@ -65,6 +72,22 @@ type options struct {
 	csv     string
 	data    string
 	json    bool
+	profile string
+}
+
+// profileCPU writes a CPU profile to file until stop is called.
+func profileCPU(file string) (stop func(), err error) {
+	if file == "" {
+		return func() {}, nil
+	}
+	f, err := os.Create(file)
+	if err != nil {
+		return nil, err
+	}
+	if err := pprof.StartCPUProfile(f); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return func() { pprof.StopCPUProfile(); _ = f.Close() }, nil
 }
 
 func parseFlags(args []string, stderr io.Writer) (options, error) {
@@ -75,6 +98,7 @@ func parseFlags(args []string, stderr io.Writer) (options, error) {
 	fs.StringVar(&o.csv, "csv", "", "read the meters from this `file` (Device ID,Model,Version and optionally Public Key,MNO)")
 	fs.StringVar(&o.data, "data", "", "empty `folder` to keep the registry's database and keys in (default: a temporary one)")
 	fs.BoolVar(&o.json, "json", false, "print a JSON report as the last line, and the story on standard error")
+	fs.StringVar(&o.profile, "cpuprofile", "", "write a CPU profile to this `file`")
 	fs.Usage = func() {
 		fmt.Fprint(stderr, "Usage: ottawa [-devices N] [-csv FILE] [-data DIR] [-json]\n\nRuns the story of the Secure IoT Registry on this machine and proves it.\n\n")
 		fs.PrintDefaults()

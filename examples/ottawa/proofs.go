@@ -134,14 +134,11 @@ func isRefusal(err error) bool {
 	return errors.As(err, &op) && op.Op == "remote error"
 }
 
-// sealedElsewhere takes a sealed profile from the operator, as the operator has
-// it, and tries to open it where it does not belong.
+// sealedElsewhere takes a sealed profile as the operator had it and tries to
+// open it where it does not belong.
 func (s *story) sealedElsewhere(ctx context.Context) error {
 	m := s.meters[0]
-	sealed, _, err := m.source.Fetch(ctx, 0)
-	if err != nil {
-		return err
-	}
+	sealed := m.sealed
 	parsed, err := profile.ParseSealed(sealed)
 	if err != nil {
 		return err

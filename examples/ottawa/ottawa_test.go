@@ -1,0 +1,114 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+var update = flag.Bool("update", false, "write the golden transcript anew")
+
+// masks hides what differs from run to run: times, ratios, memory.
+var masks = []struct {
+	re   *regexp.Regexp
+	with string
+}{
+	{regexp.MustCompile(`[0-9.]+(ns|µs|ms|s)\b`), "<time>"},
+	{regexp.MustCompile(`[0-9.]+ times the sum`), "<ratio> times the sum"},
+	{regexp.MustCompile(`[0-9]+ MB`), "<size> MB"},
+	{regexp.MustCompile(`[0-9.]+/s\b`), "<rate>/s"},
+	{regexp.MustCompile(` +<`), " <"},
+}
+
+func mask(s string) string {
+	for _, m := range masks {
+		s = m.re.ReplaceAllString(s, m.with)
+	}
+	return s
+}
+
+// tellStory runs the program and returns its report and its transcript.
+func tellStory(t *testing.T, args ...string) (map[string]any, string) {
+	var out, errs bytes.Buffer
+	code := run(t.Context(), append(args, "-json"), &out, &errs)
+	require.Zero(t, code, errs.String())
+	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
+	var r map[string]any
+	require.NoError(t, json.Unmarshal([]byte(lines[len(lines)-1]), &r))
+	return r, errs.String()
+}
+
+func TestStory(t *testing.T) {
+	r, transcript := tellStory(t, "-devices", "25")
+	require.Equal(t, true, r["ok"])
+	for _, key := range []string{"devices", "activated", "connected_first", "transferred", "connected_second"} {
+		require.EqualValues(t, 25, r[key], key)
+	}
+	require.EqualValues(t, 3, r["old_profile_refused"])
+	for proof, held := range r["proofs"].(map[string]any) {
+		require.Equal(t, true, held, proof)
+	}
+	golden := filepath.Join("testdata", "transcript.txt")
+	if *update {
+		require.NoError(t, os.WriteFile(golden, []byte(mask(transcript)), 0o600))
+	}
+	want, err := os.ReadFile(golden)
+	require.NoError(t, err)
+	require.Equal(t, string(want), mask(transcript))
+}
+
+func TestOneDevice(t *testing.T) {
+	dir := t.TempDir()
+	r, _ := tellStory(t, "-devices", "1", "-data", dir)
+	require.Equal(t, true, r["ok"])
+	_, err := os.Stat(filepath.Join(dir, "registry.db"))
+	require.NoError(t, err, "-data keeps the database")
+	var out, errs bytes.Buffer
+	require.Equal(t, 1, run(t.Context(), []string{"-devices", "1", "-data", dir}, &out, &errs))
+	require.Contains(t, errs.String(), "earlier story")
+}
+
+func TestList(t *testing.T) {
+	file := func(text string) string {
+		path := filepath.Join(t.TempDir(), "meters.csv")
+		require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+		return path
+	}
+	r, transcript := tellStory(t, "-csv", file("\uFEFFdevice id,version,model,mno\r\n0007,2,\"Meter, small\",mno\r\n302220601105021,2,Meter,\r\n"))
+	require.Equal(t, true, r["ok"])
+	require.EqualValues(t, 2, r["connected_second"])
+	require.Contains(t, transcript, "0007")
+
+	var out, errs bytes.Buffer
+	code := run(t.Context(), []string{"-csv", file("Device ID,Model,Version\n1E+15,M,1\n1,M,1\n1,M,1\n")}, &out, &errs)
+	require.Equal(t, 1, code)
+	require.Contains(t, out.String(), "line 2, Device ID")
+	require.Contains(t, out.String(), "line 4, Device ID")
+	require.Contains(t, errs.String(), "2 wrong rows: nothing was imported")
+}
+
+func TestCommandLine(t *testing.T) {
+	for _, c := range []struct {
+		args []string
+		code int
+		says string
+	}{
+		{[]string{"-h"}, 0, "Usage: ottawa"},
+		{[]string{"-devices", "0"}, 2, "from 1 to"},
+		{[]string{"-devices", "x"}, 2, "invalid value"},
+		{[]string{"-what"}, 2, "not defined"},
+		{[]string{"extra"}, 2, "unexpected argument"},
+		{[]string{"-csv", filepath.Join(t.TempDir(), "none.csv")}, 1, "no such file"},
+	} {
+		var out, errs bytes.Buffer
+		require.Equal(t, c.code, run(t.Context(), c.args, &out, &errs), c.args)
+		require.Contains(t, errs.String(), c.says)
+	}
+}
