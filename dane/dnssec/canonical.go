@@ -100,21 +100,30 @@ var errRdata = errors.New("record cannot be packed")
 
 // canonicalRdata packs the data of a record and lowers the names in it.
 func canonicalRdata(rr dns.RR) ([]byte, error) {
+	buf, err := packRR(rr)
+	if err != nil {
+		return nil, err
+	}
+	at := 0
+	for at < len(buf) && buf[at] != 0 {
+		at += 1 + int(buf[at])
+	}
+	if at += 11; at > len(buf) {
+		return nil, errRdata
+	}
+	data := buf[at:]
+	lowerNames(rr.Header().Rrtype, data)
+	return data, nil
+}
+
+// packRR returns a record in wire form, uncompressed.
+func packRR(rr dns.RR) ([]byte, error) {
 	buf := make([]byte, dns.Len(rr)+16)
 	n, err := dns.PackRR(rr, buf, 0, nil, false)
 	if err != nil {
-		return nil, errRdata
+		return nil, errors.Join(errRdata, err)
 	}
-	at := 0
-	for at < n && buf[at] != 0 {
-		at += 1 + int(buf[at])
-	}
-	if at += 11; at > n {
-		return nil, errRdata
-	}
-	data := buf[at:n]
-	lowerNames(rr.Header().Rrtype, data)
-	return data, nil
+	return buf[:n], nil
 }
 
 // lowerNames lowers the domain names inside the types that RFC 4034 section

@@ -8,151 +8,154 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strings"
+	"sync"
 	"time"
 
 	"github.com/miekg/dns"
 )
 
-// udpSize is the EDNS buffer size offered: what passes unfragmented nearly
-// everywhere (DNS flag day 2020, RFC 9715).
+// udpSize is the EDNS buffer size that fits every path unfragmented (DNS flag
+// day 2020, RFC 9715).
 const udpSize = 1232
 
-// Networks a Client can use.
-const (
-	UDP = "udp" // and TCP when an answer does not fit
-	TCP = "tcp"
-	TLS = "tls" // DNS over TLS (RFC 7858)
-)
-
-// Client is an Exchanger for one upstream. The zero value of every field but
-// Addr is fit for use. It is safe for concurrent use.
+// Client asks one upstream over UDP, and over TCP when an answer is truncated;
+// with TLS set, over DNS over TLS alone (RFC 7858). Queries over TCP and TLS
+// share a connection and are pipelined (RFC 7766). A Client is safe for
+// concurrent use and must not be copied. It keeps no goroutine, but may keep a
+// connection open until Close or its idle time is over.
 type Client struct {
-	// Addr is a host or host:port; the default port is 53, or 853 for TLS.
+	// Addr is "host:port"; the port may be left out and is then 53, or 853
+	// with TLS.
 	Addr string
-	// Network is UDP, TCP or TLS; "" means UDP.
-	Network string
-	// TLS configures DNS over TLS; nil means that the host of Addr is
-	// authenticated against the system's roots.
+	// TCP asks over TCP alone.
+	TCP bool
+	// TLS switches to DNS over TLS. ServerName defaults to the host of Addr.
 	TLS *tls.Config
-	// Timeout is for one attempt; 0 means 3 s. UDP makes up to Attempts of
-	// them, 0 meaning 3, each from a new port with a new ID.
-	Timeout  time.Duration
-	Attempts int
-	// Dial opens connections; nil means a net.Dialer.
+	// Timeout is how long one query may take in all, if the context allows it
+	// longer. Zero means 5 s.
+	Timeout time.Duration
+	// Retry is how long to wait for an answer by UDP before the query is sent
+	// again, from another port. Zero means 1 s. It doubles each time.
+	Retry time.Duration
+	// Idle is how long an unused connection is used again. Zero means 10 s.
+	Idle time.Duration
+	// Dial opens connections. Nil means a net.Dialer, bound to a random port
+	// for UDP. The network is "udp" or "tcp".
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
+
+	mu     sync.Mutex
+	stream *stream
 }
 
-// String names the upstream.
-func (c *Client) String() string { return c.network() + "://" + c.addr() }
-
-func (c *Client) network() string {
-	if c.Network == "" {
-		return UDP
+// String names the upstream, as tls://1.1.1.1:853 or 192.0.2.1:53.
+func (c *Client) String() string {
+	if c.TLS != nil {
+		return "tls://" + c.address()
 	}
-	return c.Network
+	return c.address()
 }
 
-func (c *Client) addr() string {
+func (c *Client) address() string {
+	port := "53"
+	if c.TLS != nil {
+		port = "853"
+	}
 	if _, _, err := net.SplitHostPort(c.Addr); err == nil {
 		return c.Addr
 	}
-	if c.Network == TLS {
-		return net.JoinHostPort(c.Addr, "853")
-	}
-	return net.JoinHostPort(c.Addr, "53")
+	return net.JoinHostPort(strings.Trim(c.Addr, "[]"), port)
 }
 
-// Exchange sends a query and returns the answer to it. Anything else that
-// arrives is ignored. The query's ID is replaced by a random one.
+// Exchange sends a copy of q with a fresh random ID, the DO and CD bits set and
+// an EDNS size of 1232, and returns the answer that matches it. Other datagrams
+// are ignored. Truncated answers are asked for again by TCP.
 func (c *Client) Exchange(ctx context.Context, q *dns.Msg) (*dns.Msg, error) {
-	switch c.network() {
-	case UDP:
-		m, err := c.overUDP(ctx, q)
-		if err == nil && m.Truncated {
-			m, err = c.overStream(ctx, TCP, q)
-		}
-		return c.explain(m, err)
-	case TCP, TLS:
-		return c.explain(c.overStream(ctx, c.Network, q))
+	ctx, cancel := context.WithTimeout(ctx, orDefault(c.Timeout, 5*time.Second))
+	defer cancel()
+	q, err := prepare(q)
+	if err != nil {
+		return nil, err
 	}
-	return nil, fmt.Errorf("dnssec: client: unknown network %q; use udp, tcp or tls", c.Network)
-}
-
-func (c *Client) explain(m *dns.Msg, err error) (*dns.Msg, error) {
+	if c.TLS == nil && !c.TCP {
+		m, err := c.exchangeUDP(ctx, q)
+		if err != nil {
+			return nil, fmt.Errorf("dnssec: %w: %s: %w", ErrUpstream, c, err)
+		}
+		if !m.Truncated {
+			return m, nil
+		}
+	}
+	m, err := c.exchangeStream(ctx, q)
 	if err != nil {
 		return nil, fmt.Errorf("dnssec: %w: %s: %w", ErrUpstream, c, err)
+	}
+	if m.Truncated {
+		return nil, fmt.Errorf("dnssec: %w: %s: answer truncated on a stream", ErrUpstream, c)
 	}
 	return m, nil
 }
 
-func (c *Client) dial(ctx context.Context, network string) (net.Conn, error) {
-	plain := network
-	if network == TLS {
-		plain = TCP
+func orDefault(d, value time.Duration) time.Duration {
+	if d > 0 {
+		return d
 	}
-	dial := c.Dial
-	if dial == nil {
-		dial = new(net.Dialer).DialContext
-	}
-	conn, err := dial(ctx, plain, c.addr())
-	if err != nil || network != TLS {
-		return conn, err
-	}
-	conf := &tls.Config{MinVersion: tls.VersionTLS12}
-	if c.TLS != nil {
-		conf = c.TLS.Clone()
-	}
-	if conf.ServerName == "" && !conf.InsecureSkipVerify {
-		conf.ServerName, _, _ = net.SplitHostPort(c.addr())
-	}
-	secured := tls.Client(conn, conf)
-	if err := secured.HandshakeContext(ctx); err != nil {
-		return nil, errors.Join(err, conn.Close())
-	}
-	return secured, nil
+	return value
 }
 
-// attempt runs f on a connection that ends with the context or the time-out.
-func (c *Client) attempt(ctx context.Context, network string, f func(net.Conn) (*dns.Msg, error)) (*dns.Msg, error) {
-	timeout := c.Timeout
-	if timeout <= 0 {
-		timeout = 3 * time.Second
+// prepare returns the query as it is sent.
+func prepare(q *dns.Msg) (*dns.Msg, error) {
+	if len(q.Question) != 1 {
+		return nil, errors.New("dnssec: a query must have one question")
 	}
-	ctx, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
-	conn, err := c.dial(ctx, network)
-	if err != nil {
-		return nil, err
+	q = q.Copy()
+	q.CheckingDisabled, q.AuthenticatedData = true, false
+	if opt := q.IsEdns0(); opt != nil {
+		opt.SetDo()
+		opt.SetUDPSize(udpSize)
+	} else {
+		q.SetEdns0(udpSize, true)
 	}
-	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })
-	m, err := f(conn)
-	if stop(); ctx.Err() != nil && err != nil {
-		err = ctx.Err()
-	}
-	conn.Close() // the answer is there; nothing is lost
-	return m, err
+	q.Id = random16()
+	return q, nil
 }
 
-func (c *Client) overUDP(ctx context.Context, q *dns.Msg) (m *dns.Msg, err error) {
-	attempts := c.Attempts
-	if attempts <= 0 {
-		attempts = 3
-	}
-	for range attempts {
-		m, err = c.attempt(ctx, UDP, func(conn net.Conn) (*dns.Msg, error) { return onceUDP(conn, q) })
+func random16() uint16 {
+	var b [2]byte
+	rand.Read(b[:]) // never fails
+	return binary.BigEndian.Uint16(b[:])
+}
+
+func (c *Client) exchangeUDP(ctx context.Context, q *dns.Msg) (*dns.Msg, error) {
+	wait := orDefault(c.Retry, time.Second)
+	for {
+		m, err := c.attempt(ctx, q, wait)
 		if err == nil || ctx.Err() != nil {
-			break
+			return m, err
 		}
+		var timeout net.Error
+		if !errors.As(err, &timeout) || !timeout.Timeout() {
+			return nil, err
+		}
+		q.Id = random16()
+		wait *= 2
 	}
-	return m, err
 }
 
-// onceUDP sends a query and waits for its answer, past any forged ones.
-func onceUDP(conn net.Conn, q *dns.Msg) (*dns.Msg, error) {
-	wire, id, err := packed(q)
+// attempt sends the query once and waits for its answer.
+func (c *Client) attempt(ctx context.Context, q *dns.Msg, wait time.Duration) (*dns.Msg, error) {
+	ctx, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
+	wire, err := q.Pack()
 	if err != nil {
 		return nil, err
 	}
+	conn, err := c.dial(ctx, "udp")
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close()
+	defer context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })()
 	if _, err := conn.Write(wire); err != nil {
 		return nil, err
 	}
@@ -162,90 +165,48 @@ func onceUDP(conn net.Conn, q *dns.Msg) (*dns.Msg, error) {
 		if err != nil {
 			return nil, err
 		}
-		if m := answerTo(q, id, buf[:n]); m != nil {
+		if m := matching(q, buf[:n]); m != nil {
 			return m, nil
 		}
 	}
 }
 
-// overStream sends a query with its length before it (RFC 7766).
-func (c *Client) overStream(ctx context.Context, network string, q *dns.Msg) (*dns.Msg, error) {
-	return c.attempt(ctx, network, func(conn net.Conn) (*dns.Msg, error) {
-		wire, id, err := packed(q)
-		if err != nil {
-			return nil, err
-		}
-		if _, err := conn.Write(append(append16(nil, uint16(len(wire))), wire...)); err != nil {
-			return nil, err
-		}
-		answer, err := readFrame(conn)
-		if err != nil {
-			return nil, err
-		}
-		if m := answerTo(q, id, answer); m != nil {
-			return m, nil
-		}
-		return nil, errors.New("answer does not fit the question")
-	})
-}
-
-func readFrame(conn net.Conn) ([]byte, error) {
-	var size [2]byte
-	if err := readFull(conn, size[:]); err != nil {
-		return nil, err
-	}
-	buf := make([]byte, binary.BigEndian.Uint16(size[:]))
-	return buf, readFull(conn, buf)
-}
-
-func readFull(conn net.Conn, buf []byte) error {
-	for at := 0; at < len(buf); {
-		n, err := conn.Read(buf[at:])
-		if at += n; err != nil && at < len(buf) {
-			return err
-		}
-	}
-	return nil
-}
-
-// packed returns the query in wire form with a fresh ID.
-func packed(q *dns.Msg) ([]byte, uint16, error) {
-	if len(q.Question) != 1 {
-		return nil, 0, errors.New("a query has one question")
-	}
-	wire, err := q.Pack()
-	if err != nil {
-		return nil, 0, err
-	}
-	id := randomID()
-	binary.BigEndian.PutUint16(wire, id)
-	return wire, id, nil
-}
-
-// answerTo parses a message and returns it if it answers q (RFC 5452 section 9.1).
-func answerTo(q *dns.Msg, id uint16, wire []byte) *dns.Msg {
-	if len(wire) < 12 || binary.BigEndian.Uint16(wire) != id {
+// matching unpacks an answer and returns nil if it does not belong to q. A
+// truncated answer may break off in the middle of a record: its header is all
+// that counts.
+func matching(q *dns.Msg, wire []byte) *dns.Msg {
+	if len(wire) < 12 || binary.BigEndian.Uint16(wire) != q.Id {
 		return nil
 	}
 	m := new(dns.Msg)
 	if err := m.Unpack(wire); err != nil && !m.Truncated {
 		return nil
 	}
-	if !m.Response || len(m.Question) != 1 {
+	if m.Id != q.Id || !m.Response || len(m.Question) != 1 || m.Opcode != dns.OpcodeQuery {
 		return nil
 	}
-	a, b := m.Question[0], q.Question[0]
-	x, okX := parseName(a.Name)
-	y, okY := parseName(b.Name)
-	if !okX || !okY || x != y || a.Qtype != b.Qtype || a.Qclass != b.Qclass {
+	if n, ok := parseName(q.Question[0].Name); !ok || !sameQuestion(m.Question[0], question{n, q.Question[0].Qtype}) {
 		return nil
 	}
-	m.Id = q.Id
 	return m
 }
 
-func randomID() uint16 {
-	var b [2]byte
-	rand.Read(b[:]) // never fails
-	return binary.BigEndian.Uint16(b[:])
+func (c *Client) dial(ctx context.Context, network string) (net.Conn, error) {
+	if c.Dial != nil {
+		return c.Dial(ctx, network, c.address())
+	}
+	if network != "udp" {
+		return new(net.Dialer).DialContext(ctx, network, c.address())
+	}
+	for range 8 {
+		port := random16()
+		if port < 1024 {
+			continue
+		}
+		d := net.Dialer{LocalAddr: &net.UDPAddr{Port: int(port)}}
+		if conn, err := d.DialContext(ctx, network, c.address()); err == nil {
+			return conn, nil
+		}
+	}
+	return new(net.Dialer).DialContext(ctx, network, c.address()) // the system's random choice
 }

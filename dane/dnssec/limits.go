@@ -18,6 +18,8 @@ type Limits struct {
 	DelegationTags int // DS records considered per delegation; default 16
 }
 
+const defaultSignatures = 8
+
 func (l Limits) filled() Limits {
 	for _, f := range []struct {
 		p *int
@@ -26,7 +28,7 @@ func (l Limits) filled() Limits {
 		{&l.Verifications, 32},
 		{&l.Failures, 8},
 		{&l.KeysPerTag, 4},
-		{&l.Signatures, 8},
+		{&l.Signatures, defaultSignatures},
 		{&l.Iterations, 50},
 		{&l.Hashes, 64},
 		{&l.Aliases, 11},

@@ -259,7 +259,7 @@ func (l *lookup) exchange(ctx context.Context, q question) reply {
 // too (RFC 4035 section 3.2).
 func newQuery(q question) *dns.Msg {
 	m := &dns.Msg{
-		MsgHdr:   dns.MsgHdr{Id: randomID(), RecursionDesired: true, CheckingDisabled: true},
+		MsgHdr:   dns.MsgHdr{Id: random16(), RecursionDesired: true, CheckingDisabled: true},
 		Question: []dns.Question{{Name: q.name.String(), Qtype: q.typ, Qclass: dns.ClassINET}},
 	}
 	return m.SetEdns0(udpSize, true)
