@@ -30,6 +30,7 @@ type RowError struct {
 	Err    error
 }
 
+// Error names the line, the column and the cause.
 func (e *RowError) Error() string {
 	if e.Column == "" {
 		return fmt.Sprintf("line %d: %v", e.Line, e.Err)

@@ -39,6 +39,7 @@ type Error struct {
 	Err    error
 }
 
+// Error names the operation, the device and the cause.
 func (e *Error) Error() string {
 	if e.Device.IsZero() {
 		return fmt.Sprintf("registry: %s: %v", e.Op, e.Err)

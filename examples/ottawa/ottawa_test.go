@@ -20,6 +20,7 @@ var masks = []struct {
 	re   *regexp.Regexp
 	with string
 }{
+	{regexp.MustCompile(`(?m)^.*: [0-9]+/[0-9]+\n`), ""}, // a slow step says how far it is
 	{regexp.MustCompile(`[0-9.]+(ns|µs|ms|s)\b`), "<time>"},
 	{regexp.MustCompile(`[0-9.]+ times the sum`), "<ratio> times the sum"},
 	{regexp.MustCompile(`[0-9]+ MB`), "<size> MB"},

@@ -16,6 +16,7 @@ type rule struct {
 	others []string // packages of other modules they may use; nil: any
 	never  []string // packages, also of the standard library, they may not use
 	direct bool     // look at their own import lines only, tests' included
+	code   bool     // look at their own import lines only, without the tests'
 	why    string
 }
 
@@ -123,8 +124,8 @@ var rules = []rule{
 		why: "each drags dozens of modules for something the standard library does",
 	},
 	{
-		of: []string{"..."}, except: []string{"mno/mnosim", "dane/danetest", "examples/..."}, never: []string{"math/rand", "math/rand/v2"}, direct: true,
-		why: "identifiers, codes and nonces come from crypto/rand; only what injects faults by seed needs the other",
+		of: []string{"..."}, except: []string{"mno/mnosim", "dane/danetest", "examples/..."}, never: []string{"math/rand", "math/rand/v2"}, code: true,
+		why: "identifiers, codes and nonces come from crypto/rand; only what injects faults by seed needs the other, and tests",
 	},
 }
 
@@ -137,8 +138,11 @@ func (r *rule) about(path string) bool {
 // through a package that is named already is not named again.
 func (r *rule) check(p *Package, byPath map[string]*Package) []string {
 	deps := p.Deps
-	if r.direct {
+	switch {
+	case r.direct:
 		deps = slices.Concat(p.Imports, p.TestImports, p.XTestImports)
+	case r.code:
+		deps = p.Imports
 	}
 	var broken []string
 	for _, dep := range deps {

@@ -117,7 +117,7 @@ func (s *Store) Update(ctx context.Context, fn func(registry.Tx) error) error {
 	}
 	<-u.done
 	if u.panicked != nil {
-		panic(u.panicked)
+		panic(u.panicked) // fn's own, back in the goroutine that called it
 	}
 	return u.err
 }
