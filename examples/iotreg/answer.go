@@ -30,6 +30,7 @@ type link struct {
 	Status  string       `json:"status"`
 	Reason  *reason      `json:"reason,omitempty"`
 	Anchor  bool         `json:"anchor"`
+	Cached  bool         `json:"cached"` // validated for an earlier question of the same command
 	DS      []delegation `json:"ds"`
 	Keys    []key        `json:"keys"`
 	Expires time.Time    `json:"expires,omitzero"`
@@ -67,7 +68,7 @@ func newAnswer(name string, qtype uint16, res *dnssec.Result) *answer {
 
 func newLink(z dnssec.Zone) link {
 	l := link{
-		Zone: z.Name, Status: z.Status.String(), Reason: newReason(z.Reason), Anchor: z.Anchor,
+		Zone: z.Name, Status: z.Status.String(), Reason: newReason(z.Reason), Anchor: z.Anchor, Cached: z.Cached,
 		DS: []delegation{}, Keys: []key{}, Expires: utc(z.Expires),
 	}
 	for _, ds := range z.DS {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/tls"
 	"flag"
 	"fmt"
 	"io"
@@ -48,14 +49,18 @@ func (o *options) setServers(list string) error {
 func server(s string) (dnssec.Exchanger, error) {
 	scheme, addr, found := strings.Cut(s, "://")
 	if !found {
-		scheme, addr = dnssec.UDP, s
+		scheme, addr = "udp", s
 	}
 	if err := checkServer(addr); err != nil {
 		return nil, err
 	}
 	switch scheme {
-	case dnssec.UDP, dnssec.TCP, dnssec.TLS:
-		return &dnssec.Client{Addr: addr, Network: scheme}, nil
+	case "udp":
+		return &dnssec.Client{Addr: addr}, nil
+	case "tcp":
+		return &dnssec.Client{Addr: addr, TCP: true}, nil
+	case "tls":
+		return &dnssec.Client{Addr: addr, TLS: &tls.Config{}}, nil
 	}
 	return nil, fmt.Errorf("server %q: want HOST[:PORT], tcp://HOST[:PORT] or tls://HOST[:PORT]", s)
 }

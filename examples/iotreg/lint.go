@@ -39,6 +39,8 @@ them; notes and warnings may have been printed.
 
 type linter struct{ cert, connect, zone string }
 
+const usable = "usable" // lint's good verdict
+
 type lintReport struct {
 	head
 	Certificate *certificate `json:"certificate,omitempty"` // that was compared
@@ -80,7 +82,25 @@ func (l *linter) lint(ctx context.Context, s *session, args []string) (report, e
 	}
 	l.records(ctx, s, t, chain, r)
 	r.judge()
+	if r.OK && chain != nil {
+		r.match(ctx, s, t, chain)
+	}
 	return r, nil
+}
+
+// match tells records without fault that still do not fit the certificate, as
+// those of an old certificate.
+func (r *lintReport) match(ctx context.Context, s *session, t target, chain []*x509.Certificate) {
+	var err error
+	if host, port, ok := t.service(); ok {
+		_, err = s.verifier().Service(ctx, host, port, chain)
+	} else if t.isDevice() {
+		_, err = s.verifier().DeviceChain(ctx, t.owner, chain)
+	}
+	if err != nil {
+		r.Findings = append(r.Findings, newFinding(dane.Fault, "not-verified", err.Error(), "publish a record for this certificate"))
+		r.judge()
+	}
 }
 
 // chain is what the records are compared with; nil for nothing.
@@ -144,7 +164,7 @@ func compare(s *session, name string, res *dnssec.Result, chain []*x509.Certific
 // Times that matter to whoever runs a zone.
 const (
 	soon    = 3 * 24 * time.Hour // signatures that end earlier are not being renewed
-	longTTL = 24 * 60 * 60       // seconds; how long a withdrawn record may live on
+	longTTL = 6 * 60 * 60        // seconds; how long a withdrawn record may live on
 )
 
 // proofFindings are about the chain of trust rather than the records.
@@ -165,7 +185,7 @@ func proofFindings(name string, qtype uint16, res *dnssec.Result, now time.Time)
 	}
 	for _, rr := range res.RRs {
 		if h := rr.Header(); h.Rrtype == qtype && h.Ttl > longTTL {
-			out = append(out, newFinding(dane.Note, "long-ttl", fmt.Sprintf("%sTTL %d: once withdrawn, the record lives on in caches for %s", what, h.Ttl, time.Duration(h.Ttl)*time.Second),
+			out = append(out, newFinding(dane.Note, "long-ttl", fmt.Sprintf("%sTTL %d: once withdrawn, the record may live on in caches for %s or more", what, h.Ttl, time.Duration(h.Ttl)*time.Second),
 				"publish an hour or less (3600) where revocation must be quick"))
 			break
 		}
@@ -197,8 +217,9 @@ func (r *lintReport) judge() {
 	case faults > 0:
 		r.Verdict = "faulty"
 	default:
-		r.OK, r.Verdict = true, "usable"
+		r.Verdict = usable
 	}
+	r.OK = r.Verdict == usable
 }
 
 // worse returns the verdict on two answers: what is forged beats what is
@@ -215,7 +236,7 @@ func worse(a, b string) string {
 func (r *lintReport) text(w io.Writer) {
 	fmt.Fprintf(w, "%s: %s\n", r.Verdict, r.Subject)
 	for _, a := range r.Answers {
-		fmt.Fprintf(w, "  %-11s  %s, %d records\n", a.Type, a.Status, len(a.Records))
+		fmt.Fprintf(w, "  %-11s  %s, %s\n", a.Type, a.Status, count(len(a.Records), "record"))
 		for _, record := range a.Records {
 			fmt.Fprintf(w, "    %s\n", line(record))
 		}

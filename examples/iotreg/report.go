@@ -152,3 +152,14 @@ func orDash(s string) string {
 func list(set map[string]bool) string {
 	return strings.Join(slices.Sorted(maps.Keys(set)), ", ")
 }
+
+// count says how many there are of a thing.
+func count(n int, thing string) string {
+	switch stem, y := strings.CutSuffix(thing, "y"); {
+	case n == 1:
+		return "1 " + thing
+	case y:
+		return fmt.Sprintf("%d %sies", n, stem)
+	}
+	return fmt.Sprintf("%d %ss", n, thing)
+}

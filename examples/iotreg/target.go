@@ -60,14 +60,25 @@ func (t target) types() []uint16 {
 	}
 }
 
-// isDevice reports whether the name has the form <profileID>.<deviceID>.<zone>.
+// isDevice reports whether the name has the form <profileID>.<deviceID>.<zone>
+// or <deviceID>._device.<zone>.
 func (t target) isDevice() bool {
 	labels := dns.SplitDomainName(t.owner)
 	if len(labels) < 3 {
 		return false
 	}
 	_, err := strconv.ParseUint(labels[0], 10, 64)
-	return err == nil
+	return err == nil || labels[1] == "_device"
+}
+
+// service takes HOST:PORT, or an owner name of the form _port._tcp.host, apart.
+func (t target) service() (host string, port uint16, ok bool) {
+	if t.host != "" {
+		return t.host, t.port, true
+	}
+	label, host, ok := strings.Cut(strings.TrimPrefix(t.owner, "_"), "._tcp.")
+	n, err := strconv.ParseUint(label, 10, 16)
+	return host, uint16(n), ok && err == nil && strings.HasPrefix(t.owner, "_")
 }
 
 // maxCertificates bounds what is read from a certificate file.

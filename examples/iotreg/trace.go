@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -20,7 +21,8 @@ func traceCommand() command {
 		short: "Show how a record is proved, from the trust anchor down",
 		long: `One line per zone: its verdict, the DS records (or anchor) that vouch for its
 keys, the keys, and how long that holds. A * marks what the proof rests on: DS
-records that match a key, and keys with a signature that was checked. On failure the zone, the record and the rule are named.
+records that match a key, and keys with a signature that was checked. On
+failure the zone, the record and the rule are named.
 
 NAME may be HOST:PORT for the TLSA record of a service. Without TYPE the type is
 TLSA for names with an underscore, CERT for <profileID>.<deviceID>.<zone>, else A.
@@ -52,6 +54,9 @@ func trace(ctx context.Context, s *session, args []string) (report, error) {
 	}
 	r := &traceReport{head: head{Command: "trace", Subject: args[0], Time: s.now().UTC()}}
 	res, err := s.resolver.Lookup(ctx, t.owner, qtype)
+	if errors.Is(err, dnssec.ErrQuestion) {
+		return nil, usageError{err}
+	}
 	if err != nil {
 		r.Verdict, r.Reason = dnssec.Indeterminate.String(), newReason(err)
 		return r, nil
@@ -106,7 +111,7 @@ func (r *traceReport) text(w io.Writer) {
 	if !a.Expires.IsZero() {
 		fmt.Fprintf(w, "; the answer may be kept until %s\n", stamp(a.Expires))
 	}
-	fmt.Fprintf(w, "; %d queries, %d signatures checked, %d NSEC3 hashes\n", a.Queries, a.Verifications, a.Hashes)
+	fmt.Fprintf(w, "; %s, %s checked, %d NSEC3 hashes\n", count(a.Queries, "query"), count(a.Verifications, "signature"), a.Hashes)
 }
 
 // chain prints a line per zone and explains the numbers in it.
@@ -114,7 +119,7 @@ func (a *answer) chain(w io.Writer) {
 	if len(a.Zones) == 0 {
 		return
 	}
-	algorithms, digests := map[string]bool{}, map[string]bool{}
+	algorithms, digests := map[string]bool{}, map[string]bool{} // sets, for the legend
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(tw, "; ZONE\tSTATUS\tVOUCHED FOR BY\tKEYS\tHOLDS UNTIL")
 	for _, z := range a.Zones {
@@ -171,7 +176,7 @@ func (a *answer) conclusion() string {
 	case dnssec.Secure.String():
 		switch {
 		case negative == "":
-			return fmt.Sprintf("secure: fully validated, %d records", len(a.Records))
+			return "secure: fully validated, " + count(len(a.Records), "record")
 		case a.Rcode == dns.RcodeToString[dns.RcodeNameError]:
 			return "secure: " + negative + "fully validated: there is no such name"
 		}

@@ -10,7 +10,6 @@ import (
 	"io"
 	"net"
 	"strings"
-	"time"
 
 	"github.com/miekg/dns"
 
@@ -261,14 +260,13 @@ func (r *verifyReport) text(w io.Writer) {
 	}
 }
 
-// proof sums a secure answer up on one line.
+// proof sums a secure answer up on one line; trace tells the whole chain.
 func (a *answer) proof() string {
-	var zones []string
-	for _, z := range a.Zones {
-		zones = append(zones, z.Zone)
+	zone := ""
+	if len(a.Zones) > 0 {
+		zone = " to zone " + a.Zones[len(a.Zones)-1].Zone
 	}
-	return fmt.Sprintf("%s by %s; %d signatures checked; holds until %s",
-		a.Status, strings.Join(zones, " > "), a.Verifications, a.Expires.Format(time.RFC3339))
+	return fmt.Sprintf("%s, from the trust anchor%s; holds until %s", a.Status, zone, stamp(a.Expires))
 }
 
 // meaning says what a record demands.
