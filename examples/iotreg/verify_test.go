@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/hex"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -59,10 +60,8 @@ func (l *lab) spoil(name string, effect danetest.Effect) {
 // replace publishes this TLSA record instead of the service's.
 func (l *lab) replace(usage, selector, matching uint8, data string) {
 	l.t.Helper()
-	raw, err := hex.DecodeString(data)
-	require.NoError(l.t, err)
 	l.Withdraw(l.owner)
-	l.AddTLSA(l.owner, usage, selector, matching, raw)
+	l.Add(fmt.Sprintf("%s 300 TLSA %d %d %d %s", l.owner, usage, selector, matching, data))
 }
 
 // TestVerifyElsewhere: with -connect the host needs no address, and one that
