@@ -156,7 +156,7 @@ func newBench(t testing.TB, change ...func(*registry.Config)) *bench {
 		{ID: city.Account, Role: city.Role}, {ID: maker.Account, Role: maker.Role},
 		{ID: telco.Account, Role: telco.Role},
 	} {
-		require.NoError(t, b.reg.PutAccount(t.Context(), root, a))
+		require.NoError(t, b.reg.PutAccount(context.Background(), root, a))
 	}
 	return b
 }
@@ -174,7 +174,7 @@ func (b *bench) claim(n int) []registry.Row {
 		rows[i] = registry.Row{Line: i + 2, ID: id, Model: "Parking Meter", Version: "1.0"}
 		claims[i] = registry.Claim{Device: id, Key: profile.FormatPublicKey(b.keys[id].PublicKey())}
 	}
-	results, err := b.reg.File(b.t.Context(), maker, claims)
+	results, err := b.reg.File(context.Background(), maker, claims)
 	b.allDone(results, err)
 	return rows
 }
@@ -182,7 +182,7 @@ func (b *bench) claim(n int) []registry.Row {
 // imported registers devices 1..n with ParkoServ.
 func (b *bench) imported(n int) []eid.ID {
 	rows := b.claim(n)
-	results, err := b.reg.Import(b.t.Context(), parko, registry.Import{Owner: city.Account, MNO: telco.Account, Rows: rows})
+	results, err := b.reg.Import(context.Background(), parko, registry.Import{Owner: city.Account, MNO: telco.Account, Rows: rows})
 	b.allDone(results, err)
 	ids := make([]eid.ID, n)
 	for i, row := range rows {
@@ -194,7 +194,7 @@ func (b *bench) imported(n int) []eid.ID {
 // active brings devices 1..n into service with ParkoServ.
 func (b *bench) active(n int) []eid.ID {
 	ids := b.imported(n)
-	results, err := b.reg.Activate(b.t.Context(), parko, ids...)
+	results, err := b.reg.Activate(context.Background(), parko, ids...)
 	b.allDone(results, err)
 	return ids
 }
@@ -209,21 +209,21 @@ func (b *bench) allDone(results []registry.Result, err error) {
 
 func (b *bench) device(id eid.ID) *registry.Device {
 	b.t.Helper()
-	d, err := b.reg.Device(b.t.Context(), root, id)
+	d, err := b.reg.Device(context.Background(), root, id)
 	require.NoError(b.t, err)
 	return d
 }
 
 func (b *bench) profiles(id eid.ID) []*registry.Profile {
 	b.t.Helper()
-	ps, err := b.reg.Profiles(b.t.Context(), root, id)
+	ps, err := b.reg.Profiles(context.Background(), root, id)
 	require.NoError(b.t, err)
 	return ps
 }
 
 func (b *bench) code(id eid.ID) registry.AuthCode {
 	b.t.Helper()
-	codes, err := b.reg.IssueCodes(b.t.Context(), city, id)
+	codes, err := b.reg.IssueCodes(context.Background(), city, id)
 	require.NoError(b.t, err)
 	require.NoError(b.t, codes[0].Err)
 	return codes[0].Code
@@ -231,7 +231,7 @@ func (b *bench) code(id eid.ID) registry.AuthCode {
 
 func (b *bench) move(actor registry.Actor, id eid.ID, code registry.AuthCode) registry.Result {
 	b.t.Helper()
-	results, err := b.reg.Move(b.t.Context(), actor, []registry.Move{{Device: id, Code: code}}, registry.MoveOptions{})
+	results, err := b.reg.Move(context.Background(), actor, []registry.Move{{Device: id, Code: code}}, registry.MoveOptions{})
 	require.NoError(b.t, err)
 	return results[0]
 }

@@ -2,6 +2,9 @@ package main
 
 import (
 	"bytes"
+	"crypto/ecdh"
+	"crypto/hpke"
+	"crypto/rand"
 	"encoding/json"
 	"flag"
 	"os"
@@ -11,6 +14,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/iotregistry/sdk/profile"
 )
 
 var update = flag.Bool("update", false, "write the golden transcript anew")
@@ -86,6 +91,17 @@ func TestList(t *testing.T) {
 	require.Equal(t, true, r["ok"])
 	require.EqualValues(t, 2, r["connected_second"])
 	require.Contains(t, transcript, "0007")
+
+	// A card that is elsewhere: its profile is sealed and ordered all the same.
+	key, err := ecdh.P256().GenerateKey(rand.Reader)
+	require.NoError(t, err)
+	pub, err := hpke.NewDHKEMPublicKey(key.PublicKey())
+	require.NoError(t, err)
+	r, transcript = tellStory(t, "-csv", file("Device ID,Model,Version,Public Key\n7,M,1,"+profile.FormatPublicKey(pub)+"\n"))
+	require.Equal(t, true, r["ok"])
+	require.EqualValues(t, 1, r["transferred"])
+	require.EqualValues(t, 0, r["connected_second"])
+	require.Contains(t, transcript, "1 of them have cards elsewhere")
 
 	var out, errs bytes.Buffer
 	code := run(t.Context(), []string{"-csv", file("Device ID,Model,Version\n1E+15,M,1\n1,M,1\n1,M,1\n")}, &out, &errs)

@@ -70,13 +70,18 @@ func (s *story) summary() {
 	r.FirstSeconds = r.sum("import", "activate", "deliver", "connect")
 	r.TransferSeconds = r.sum("transfer", "deliver_again", "reconnect")
 	s.measurePrimitives()
-	r.Ratio = (r.FirstSeconds + r.TransferSeconds) * float64(runtime.GOMAXPROCS(0)) / s.primitiveSum()
+	if sum := s.primitiveSum(); sum > 0 {
+		r.Ratio = (r.FirstSeconds + r.TransferSeconds) * float64(runtime.GOMAXPROCS(0)) / sum
+	}
 	var mem runtime.MemStats
 	runtime.ReadMemStats(&mem)
 	r.MemoryMB = float64(mem.Sys-mem.HeapReleased) / (1 << 20)
 	r.judge(len(s.meters))
 
 	s.out.Printf("Summary: %d devices", r.Devices)
+	if elsewhere := r.Devices - len(s.meters); elsewhere > 0 {
+		s.out.Printf("     %d of them have cards elsewhere, by their public keys, and cannot connect from here", elsewhere)
+	}
 	s.out.Printf("     import to connected  %s  (%s per device)", seconds(r.FirstSeconds), seconds(r.FirstSeconds/float64(r.Devices)))
 	s.out.Printf("     transfer, reconnect  %s  (%s per device)", seconds(r.TransferSeconds), seconds(r.TransferSeconds/float64(r.Devices)))
 	s.out.Printf("     %.1f times the sum of the primitive costs, measured in this run:", r.Ratio)
