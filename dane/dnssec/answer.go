@@ -116,11 +116,11 @@ func (v *validation) run(q question) *Result {
 		v.zones = map[name]*zone{}
 	}
 	for n, z := range v.zones {
-		if z.missing || z.status == Indeterminate {
+		if z.missing || z.status == Indeterminate || v.retry && z.status == Bogus {
 			delete(v.zones, n)
 		}
 	}
-	v.needs, v.trail = nil, &trail{}
+	v.needs, v.trail, v.retry = nil, &trail{}, false
 	a := &answer{v: v, q: q, cur: q.name, status: Secure, rcode: dns.RcodeSuccess}
 	a.walk()
 	if v.limitErr != nil {

@@ -21,6 +21,7 @@ type validation struct {
 	online bool               // what is missing will be asked for
 	cached func(name) *zone   // zones validated in earlier look-ups; may be nil
 	stale  map[name]bool      // cached zones that turned out to be of no use
+	retry  bool               // a zone became stale in this run: no failure is final
 	failed map[question]error // questions that got no reply
 
 	zones map[name]*zone
@@ -120,6 +121,7 @@ func (v *validation) retire(z *zone) {
 	}
 	v.stale[z.name] = true
 	delete(v.zones, z.name)
+	v.retry = true
 	v.need(question{z.name, dns.TypeDNSKEY})
 	if !z.anchor {
 		v.need(question{z.name, dns.TypeDS})
