@@ -6,12 +6,14 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/url"
 	"os"
 	"strings"
 	"time"
 
 	"github.com/iotregistry/sdk/dane"
 	"github.com/iotregistry/sdk/dane/dnssec"
+	"github.com/iotregistry/sdk/dane/dnssec/doh"
 )
 
 // options are the flags that all commands share.
@@ -24,7 +26,7 @@ type options struct {
 }
 
 func (o *options) register(fs *flag.FlagSet) {
-	fs.Func("server", "ask these DNS `servers`, in order: HOST[:PORT], tcp:// or tls://HOST[:PORT], separated by commas (default: the system's resolvers)", o.setServers)
+	fs.Func("server", "ask these DNS `servers`, in order: HOST[:PORT], tcp:// or tls://HOST[:PORT], or https://HOST/PATH, separated by commas (default: the system's resolvers)", o.setServers)
 	fs.StringVar(&o.anchor, "anchor", "", "trust the anchors in this `file`: DS or DNSKEY records, or XML of RFC 9718 (default: the IANA root anchors)")
 	fs.BoolVar(&o.json, "json", false, "print one JSON object")
 	fs.DurationVar(&o.timeout, "timeout", 10*time.Second, "give up after this `time`")
@@ -51,6 +53,12 @@ func server(s string) (dnssec.Exchanger, error) {
 	if !found {
 		scheme, addr = "udp", s
 	}
+	if scheme == "https" {
+		if u, err := url.Parse(s); err != nil || u.Host == "" || u.Path == "" {
+			return nil, fmt.Errorf("server %q is no URL like https://dns.example/dns-query", s)
+		}
+		return &doh.Client{URL: s}, nil
+	}
 	if err := checkServer(addr); err != nil {
 		return nil, err
 	}
@@ -62,7 +70,7 @@ func server(s string) (dnssec.Exchanger, error) {
 	case "tls":
 		return &dnssec.Client{Addr: addr, TLS: &tls.Config{}}, nil
 	}
-	return nil, fmt.Errorf("server %q: want HOST[:PORT], tcp://HOST[:PORT] or tls://HOST[:PORT]", s)
+	return nil, fmt.Errorf("server %q: want HOST[:PORT], tcp:// or tls://HOST[:PORT], or https://HOST/PATH", s)
 }
 
 func checkServer(addr string) error {

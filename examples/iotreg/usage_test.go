@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/iotregistry/sdk/dane/dnssec"
+	"github.com/iotregistry/sdk/dane/dnssec/doh"
 )
 
 // TestUsage: a wrong command line is told from a bad verdict.
@@ -39,6 +40,7 @@ func TestUsage(t *testing.T) {
 		{"trace -anchor " + dir + "/none a.ca", "no such file"}, {"trace -anchor " + junk + " a.ca", junk},
 		{"trace -server ftp://x a.ca", "tls://"}, {"trace -server 127.0.0.1:frob a.ca", "no port"},
 		{"trace -server , a.ca", "no host name"}, {"trace -server a/b a.ca", "no host name"},
+		{"trace -server https://dns.example a.ca", "dns-query"},
 	} {
 		var stdout, stderr bytes.Buffer
 		code := run(t.Context(), strings.Fields(c.args), &stdout, &stderr)
@@ -72,6 +74,9 @@ func TestServer(t *testing.T) {
 		require.NoError(t, err, text)
 		require.Equal(t, want, x.(*dnssec.Client).String())
 	}
+	d, err := server("https://dns.example/dns-query")
+	require.NoError(t, err)
+	require.Equal(t, &doh.Client{URL: "https://dns.example/dns-query"}, d)
 	x, err := server("tcp://192.0.2.1")
 	require.NoError(t, err)
 	require.True(t, x.(*dnssec.Client).TCP)
