@@ -57,7 +57,7 @@ func NewAuthority(cfg AuthorityConfig) (*Authority, error) {
 	}
 	a := &Authority{registry: cfg.Registry, signer: cfg.IssuerKey, now: cfg.Now, rand: cfg.Rand}
 	a.setDefaults()
-	if err := checkSigner(a.signer); err != nil {
+	if err := checkKey(a.signer); err != nil {
 		return nil, err
 	}
 	rootTmpl, err := a.caTemplate(cfg.Organization, "root CA", cfg.RootLife, 30*year)
@@ -92,15 +92,14 @@ func LoadAuthority(registry string, chain [][]byte, issuerKey crypto.Signer) (*A
 	}
 	a := &Authority{registry: registry, issuer: certs[0], root: certs[1], signer: issuerKey}
 	a.setDefaults()
-	if err := checkSigner(issuerKey); err != nil {
+	if err := checkKey(issuerKey); err != nil {
 		return nil, err
 	}
 	if err := a.issuer.CheckSignatureFrom(a.root); err != nil {
 		return nil, fmt.Errorf("profile: %w: %w", ErrAuthority, err)
 	}
-	pub, ok := issuerKey.Public().(interface{ Equal(crypto.PublicKey) bool })
-	if !ok || !pub.Equal(a.issuer.PublicKey) {
-		return nil, fmt.Errorf("profile: %w: the key is not the issuer's", ErrAuthority)
+	if err := checkIssuer(a.issuer, issuerKey, registry); err != nil {
+		return nil, err
 	}
 	if !slices.Equal(a.issuer.PermittedDNSDomains, []string{registry}) {
 		return nil, fmt.Errorf("profile: %w: the issuer is not limited to names in %s", ErrAuthority, registry)
@@ -220,5 +219,5 @@ func (a *Authority) Seal(to hpke.PublicKey, p *Profile) ([]byte, error) {
 	if p.Registry != a.registry {
 		return nil, fmt.Errorf("profile: seal: %w: profile is of registry %q, this is %q", ErrInvalid, p.Registry, a.registry)
 	}
-	return Seal(to, p, Signer{Key: a.signer, Chain: a.Chain(), Rand: a.rand})
+	return Signer{Key: a.signer, Chain: a.Chain(), Rand: a.rand}.seal(to, p)
 }

@@ -121,6 +121,10 @@ func TestLoadAuthority(t *testing.T) {
 		_, err := load()
 		require.ErrorIs(t, err, profile.ErrAuthority, what)
 	}
+	device := ecKey(t)
+	leaf := profileFor(t, a, device.Public(), nil).Certificate
+	_, err = profile.LoadAuthority(zone, [][]byte{leaf, a.Issuer().Raw}, device)
+	require.ErrorIs(t, err, profile.ErrAuthority, "a device")
 	_, err = profile.LoadAuthority(zone, [][]byte{{1}, {2}}, issuer)
 	require.ErrorIs(t, err, profile.ErrInvalid)
 }

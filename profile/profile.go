@@ -143,10 +143,10 @@ func (p *Profile) check() error {
 			return bad("a CA certificate cannot be read")
 		}
 	}
-	return p.checkKey(leaf)
+	return p.checkPrivateKey(leaf)
 }
 
-func (p *Profile) checkKey(leaf *x509.Certificate) error {
+func (p *Profile) checkPrivateKey(leaf *x509.Certificate) error {
 	if len(p.PrivateKey) == 0 {
 		return nil
 	}

@@ -13,8 +13,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
-	"math"
 
 	"golang.org/x/crypto/cryptobyte"
 
@@ -40,11 +38,12 @@ type Binding struct {
 	Registry  string
 }
 
-// Signer signs seals in a registry's name.
+// Signer signs seals in a registry's name. Its certificate must be an
+// authority's that names the registry's zone, as an [Authority]'s issuer does.
 type Signer struct {
 	Key   crypto.Signer // P-256 or Ed25519
 	Chain [][]byte      // its certificate and those above it, DER
-	Rand  io.Reader     // nil means crypto/rand.Reader
+	Rand  io.Reader     // handed to Key; nil means crypto/rand.Reader
 }
 
 // The sealed form, all integers big-endian:
@@ -77,25 +76,36 @@ var (
 
 // Seal encrypts p to an eUICC's key and signs the result. The KEM is the key's
 // own: DHKEM with P-256 or X25519, or an ML-KEM hybrid; the rest of the suite
-// is HKDF-SHA256 and AES-128-GCM.
+// is HKDF-SHA256 and AES-128-GCM. A signer that no device would believe is
+// refused with ErrAuthority.
 func Seal(to hpke.PublicKey, p *Profile, s Signer) ([]byte, error) {
-	plain, err := p.Encode()
-	if err != nil {
-		return nil, err
-	}
-	defer clear(plain)
-	if err := checkSigner(s.Key); err != nil {
+	if err := checkKey(s.Key); err != nil {
 		return nil, err
 	}
 	if n := len(s.Chain); n == 0 || n > maxChain || len(bytes.Join(s.Chain, nil)) > maxChainLen {
 		return nil, fmt.Errorf("profile: seal: %w: the signer's chain must have 1 to %d certificates", ErrAuthority, maxChain)
 	}
-	kdf, aead := sealKDF(), sealAEAD()
-	b := cryptobyte.NewBuilder(make([]byte, 0, len(plain)+2<<10))
-	addHeader(b, to.KEM().ID(), kdf.ID(), aead.ID(), p.Binding())
-	header, err := b.Bytes()
+	cert, err := x509.ParseCertificate(s.Chain[0])
 	if err != nil {
-		return nil, fmt.Errorf("profile: seal: %w", err)
+		return nil, fmt.Errorf("profile: seal: %w: the signer's certificate: %w", ErrAuthority, err)
+	}
+	if err := checkIssuer(cert, s.Key, p.Registry); err != nil {
+		return nil, err
+	}
+	return s.seal(to, p)
+}
+
+// seal does what Seal does for a signer that has been checked.
+func (s Signer) seal(to hpke.PublicKey, p *Profile) ([]byte, error) {
+	plain, err := p.Encode()
+	if err != nil {
+		return nil, err
+	}
+	defer clear(plain)
+	kdf, aead := sealKDF(), sealAEAD()
+	header, err := appendHeader(make([]byte, 0, len(plain)+4<<10), to.KEM().ID(), kdf.ID(), aead.ID(), p.Binding())
+	if err != nil {
+		return nil, err
 	}
 	enc, sender, err := hpke.NewSender(to, kdf, aead, info(header))
 	if err != nil {
@@ -105,29 +115,32 @@ func Seal(to hpke.PublicKey, p *Profile, s Signer) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("profile: seal: %w", err)
 	}
+	return s.signed(header, enc, ct)
+}
+
+// signed returns header followed by chain, ciphertext and signature.
+func (s Signer) signed(header, enc, ct []byte) ([]byte, error) {
+	b := cryptobyte.NewBuilder(header)
 	b.AddUint8(uint8(len(s.Chain)))
 	for _, der := range s.Chain {
 		b.AddUint16LengthPrefixed(func(b *cryptobyte.Builder) { b.AddBytes(der) })
 	}
 	b.AddUint16LengthPrefixed(func(b *cryptobyte.Builder) { b.AddBytes(enc) })
 	b.AddUint32LengthPrefixed(func(b *cryptobyte.Builder) { b.AddBytes(ct) })
-	signed, err := b.Bytes()
+	msg, err := b.Bytes()
 	if err != nil {
 		return nil, fmt.Errorf("profile: seal: %w", err)
 	}
-	sig, err := s.sign(signed)
+	sig, err := s.sign(msg)
 	if err != nil {
 		return nil, err
 	}
 	b.AddUint16LengthPrefixed(func(b *cryptobyte.Builder) { b.AddBytes(sig) })
-	out, err := b.Bytes()
-	if err != nil {
-		return nil, fmt.Errorf("profile: seal: %w", err)
-	}
-	return out, nil
+	return b.Bytes()
 }
 
-func addHeader(b *cryptobyte.Builder, kem, kdf, aead uint16, bind Binding) {
+func appendHeader(to []byte, kem, kdf, aead uint16, bind Binding) ([]byte, error) {
+	b := cryptobyte.NewBuilder(to)
 	b.AddBytes([]byte(magic))
 	b.AddUint8(version)
 	b.AddUint16(kem)
@@ -136,11 +149,13 @@ func addHeader(b *cryptobyte.Builder, kem, kdf, aead uint16, bind Binding) {
 	b.AddUint64(bind.ProfileID)
 	b.AddUint8LengthPrefixed(func(b *cryptobyte.Builder) { b.AddBytes([]byte(bind.Device.String())) })
 	b.AddUint8LengthPrefixed(func(b *cryptobyte.Builder) { b.AddBytes([]byte(bind.Registry)) })
+	return b.Bytes()
 }
 
 func info(header []byte) []byte { return append([]byte(infoLabel), header...) }
 
-func checkSigner(key crypto.Signer) error {
+// checkKey reports whether devices can verify what key signs.
+func checkKey(key crypto.Signer) error {
 	if key != nil {
 		switch k := key.Public().(type) {
 		case ed25519.PublicKey:
@@ -152,6 +167,18 @@ func checkSigner(key crypto.Signer) error {
 		}
 	}
 	return fmt.Errorf("profile: %w: the signing key must be P-256 or Ed25519", ErrAuthority)
+}
+
+// checkIssuer reports whether key is cert's and cert may seal for registry.
+func checkIssuer(cert *x509.Certificate, key crypto.Signer, registry string) error {
+	pub, ok := key.Public().(interface{ Equal(crypto.PublicKey) bool })
+	if !ok || !pub.Equal(cert.PublicKey) {
+		return fmt.Errorf("profile: %w: the key is not the issuer's", ErrAuthority)
+	}
+	if !speaksFor(cert, registry) {
+		return fmt.Errorf("profile: %w: the issuer must be a CA with the DNS name %s that may make digital signatures", ErrAuthority, registry)
+	}
+	return nil
 }
 
 func (s Signer) sign(msg []byte) ([]byte, error) {
@@ -169,203 +196,4 @@ func (s Signer) sign(msg []byte) ([]byte, error) {
 		return nil, fmt.Errorf("profile: sign seal: %w", err)
 	}
 	return sig, nil
-}
-
-// Sealed is a sealed profile as received. What it says is unproven until Open.
-type Sealed struct {
-	raw       []byte
-	header    []byte
-	signed    []byte
-	kem       uint16
-	kdf       uint16
-	aead      uint16
-	binding   Binding
-	chain     []*x509.Certificate
-	enc       []byte
-	ct        []byte
-	signature []byte
-}
-
-// ParseSealed reads the outer form of a sealed profile and keeps its bytes.
-func ParseSealed(b []byte) (*Sealed, error) {
-	bad := func(what string) (*Sealed, error) {
-		return nil, fmt.Errorf("profile: %w: %s", ErrMalformed, what)
-	}
-	if len(b) > MaxSealed {
-		return bad("too large")
-	}
-	raw := append([]byte(nil), b...)
-	s, in := &Sealed{raw: raw}, cryptobyte.String(raw)
-	var m []byte
-	var v uint8
-	if !in.ReadBytes(&m, len(magic)) || string(m) != magic {
-		return bad("does not begin with " + magic)
-	}
-	if !in.ReadUint8(&v) || v != version {
-		return bad("unknown version")
-	}
-	var device, registry, enc cryptobyte.String
-	if !in.ReadUint16(&s.kem) || !in.ReadUint16(&s.kdf) || !in.ReadUint16(&s.aead) ||
-		!in.ReadUint64(&s.binding.ProfileID) ||
-		!in.ReadUint8LengthPrefixed(&device) || !in.ReadUint8LengthPrefixed(&registry) {
-		return bad("truncated header")
-	}
-	s.header = raw[:len(raw)-len(in)]
-	id, err := eid.Parse(string(device))
-	if err != nil || id.String() != string(device) || s.binding.ProfileID == 0 || !isHostname(string(registry)) {
-		return bad("binding is not canonical")
-	}
-	s.binding.Device, s.binding.Registry = id, string(registry)
-	if s.chain, err = readChain(&in); err != nil {
-		return bad(err.Error())
-	}
-	var ctLen uint32
-	if !in.ReadUint16LengthPrefixed(&enc) || !in.ReadUint32(&ctLen) || ctLen > math.MaxInt32 || !in.ReadBytes(&s.ct, int(ctLen)) {
-		return bad("truncated ciphertext")
-	}
-	s.enc, s.signed = enc, raw[:len(raw)-len(in)]
-	var sig cryptobyte.String
-	if !in.ReadUint16LengthPrefixed(&sig) || !in.Empty() {
-		return bad("truncated signature or trailing bytes")
-	}
-	s.signature = sig
-	return s, nil
-}
-
-func readChain(in *cryptobyte.String) ([]*x509.Certificate, error) {
-	var n uint8
-	if !in.ReadUint8(&n) || n == 0 || n > maxChain {
-		return nil, fmt.Errorf("the signer's chain must have 1 to %d certificates", maxChain)
-	}
-	var chain []*x509.Certificate
-	size := 0
-	for range n {
-		var der cryptobyte.String
-		if !in.ReadUint16LengthPrefixed(&der) {
-			return nil, errors.New("truncated chain")
-		}
-		if size += len(der); size > maxChainLen {
-			return nil, errors.New("chain too large")
-		}
-		c, err := x509.ParseCertificate(der)
-		if err != nil {
-			return nil, errors.New("a certificate of the chain cannot be read")
-		}
-		chain = append(chain, c)
-	}
-	return chain, nil
-}
-
-// Binding returns what the seal says it is bound to.
-func (s *Sealed) Binding() Binding { return s.binding }
-
-// Chain returns the certificates that the signer presents, its own first.
-func (s *Sealed) Chain() []*x509.Certificate { return append([]*x509.Certificate(nil), s.chain...) }
-
-// Bytes returns the sealed profile as it was received.
-func (s *Sealed) Bytes() []byte { return append([]byte(nil), s.raw...) }
-
-// String names the binding and the size.
-func (s *Sealed) String() string {
-	return fmt.Sprintf("sealed profile %d of device %s by %s, %d bytes",
-		s.binding.ProfileID, s.binding.Device, s.binding.Registry, len(s.raw))
-}
-
-// LogValue is String.
-func (s *Sealed) LogValue() slog.Value { return slog.StringValue(s.String()) }
-
-// OpenOptions says what a device accepts. Device, Registry and Trust are
-// required.
-type OpenOptions struct {
-	Device   eid.ID // the device's own ID
-	Registry string // the one registry whose profiles this device takes
-	After    uint64 // ID of the newest profile installed so far; only greater ones open
-
-	// Trust decides whether chain, the signer's certificates, belongs to the
-	// registry: by DNS with (dane.Verifier).Authority, or by [TrustRoots].
-	Trust func(chain []*x509.Certificate) error
-}
-
-// TrustRoots accepts signers whose certificates chain to roots now.
-func TrustRoots(opts x509.VerifyOptions) func([]*x509.Certificate) error {
-	return func(chain []*x509.Certificate) error {
-		opts := opts
-		opts.Intermediates = x509.NewCertPool()
-		for _, c := range chain[1:] {
-			opts.Intermediates.AddCert(c)
-		}
-		opts.KeyUsages = []x509.ExtKeyUsage{x509.ExtKeyUsageAny}
-		_, err := chain[0].Verify(opts)
-		return err
-	}
-}
-
-// Open checks everything about the seal, in the order in which it costs, opens
-// it with the eUICC's key and returns the profile.
-func (s *Sealed) Open(key hpke.PrivateKey, o OpenOptions) (*Profile, error) {
-	bad := func(err error) (*Profile, error) {
-		return nil, fmt.Errorf("profile: open %d: %w", s.binding.ProfileID, err)
-	}
-	switch {
-	case o.Device.IsZero() || o.Registry == "" || o.Trust == nil:
-		return nil, fmt.Errorf("profile: open: %w: Device, Registry and Trust are required", ErrInvalid)
-	case s.binding.Device != o.Device:
-		return bad(ErrDevice)
-	case s.binding.Registry != o.Registry:
-		return bad(ErrRegistry)
-	case s.binding.ProfileID <= o.After:
-		return bad(ErrReplayed)
-	case s.kem != key.KEM().ID():
-		return bad(fmt.Errorf("%w: it is sealed to a key of KEM %04x", ErrOpen, s.kem))
-	}
-	if err := o.Trust(s.Chain()); err != nil {
-		return bad(fmt.Errorf("%w: %w", ErrUntrusted, err))
-	}
-	if !s.verify() {
-		return bad(ErrSignature)
-	}
-	plain, err := s.decrypt(key)
-	if err != nil {
-		return bad(err)
-	}
-	defer clear(plain)
-	p, err := Decode(plain)
-	if err != nil {
-		return bad(err)
-	}
-	if p.Binding() != s.binding {
-		return bad(fmt.Errorf("%w: the profile inside is another one", ErrMalformed))
-	}
-	return p, nil
-}
-
-func (s *Sealed) verify() bool {
-	switch pub := s.chain[0].PublicKey.(type) {
-	case ed25519.PublicKey:
-		return ed25519.Verify(pub, s.signed, s.signature)
-	case *ecdsa.PublicKey:
-		h := sha256.Sum256(s.signed)
-		return pub.Curve == elliptic.P256() && ecdsa.VerifyASN1(pub, h[:], s.signature)
-	}
-	return false
-}
-
-func (s *Sealed) decrypt(key hpke.PrivateKey) ([]byte, error) {
-	kdf, err := hpke.NewKDF(s.kdf)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrOpen, err)
-	}
-	aead, err := hpke.NewAEAD(s.aead)
-	if err != nil || aead.ID() == hpke.ExportOnly().ID() {
-		return nil, fmt.Errorf("%w: no such AEAD", ErrOpen)
-	}
-	r, err := hpke.NewRecipient(s.enc, key, kdf, aead, info(s.header))
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrOpen, err)
-	}
-	plain, err := r.Open(nil, s.ct)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrOpen, err)
-	}
-	return plain, nil
 }

@@ -93,6 +93,7 @@ func TestOpenRefuses(t *testing.T) {
 		"no trust":          {key, func(o *profile.OpenOptions) { o.Trust = nil }, profile.ErrInvalid},
 		"no device":         {key, func(o *profile.OpenOptions) { o.Device = eid.ID{} }, profile.ErrInvalid},
 		"no registry":       {key, func(o *profile.OpenOptions) { o.Registry = "" }, profile.ErrInvalid},
+		"no key":            {nil, func(*profile.OpenOptions) {}, profile.ErrInvalid},
 	} {
 		o := options(a)
 		c.change(&o)
@@ -278,4 +279,69 @@ func BenchmarkOpen(b *testing.B) {
 			_, _ = hpke.Open(key, hpke.HKDFSHA256(), hpke.AES128GCM(), nil, ct)
 		}
 	})
+}
+
+// Every device has a key with a certificate of the registry's. None of them may
+// seal profiles in the registry's name, nor may another registry's authority
+// below the same root, nor a certificate that lacks any one of the marks.
+func TestOnlyTheRegistrySeals(t *testing.T) {
+	t.Parallel()
+	rootKey, key, victim := ecKey(t), ecKey(t), agreementKey(t)
+	a, err := profile.NewAuthority(profile.AuthorityConfig{Registry: zone, RootKey: rootKey, IssuerKey: ecKey(t)})
+	require.NoError(t, err)
+	honest, p := sealed(t, a, victim.PublicKey())
+	certificate := func(change func(*x509.Certificate)) [][]byte {
+		c := *a.Issuer()
+		change(&c)
+		der, err := x509.CreateCertificate(rand.Reader, &c, a.Root(), key.Public(), rootKey)
+		require.NoError(t, err)
+		return [][]byte{der, a.Root().Raw}
+	}
+	device := profileFor(t, a, key.Public(), key)
+	for name, chain := range map[string][][]byte{
+		"a device":         append([][]byte{device.Certificate}, a.Chain()...),
+		"another registry": certificate(func(c *x509.Certificate) { c.DNSNames = []string{"other.example"} }),
+		"no name":          certificate(func(c *x509.Certificate) { c.DNSNames = nil }),
+		"no authority":     certificate(func(c *x509.Certificate) { c.IsCA, c.MaxPathLenZero, c.PermittedDNSDomains = false, false, nil }),
+		"no signer":        certificate(func(c *x509.Certificate) { c.KeyUsage = x509.KeyUsageCertSign }),
+	} {
+		s := profile.Signer{Key: key, Chain: chain}
+		_, err := open(profile.Resign(t, honest, s), victim, options(a))
+		require.ErrorIs(t, err, profile.ErrUntrusted, name)
+		_, err = profile.Seal(victim.PublicKey(), p, s)
+		require.ErrorIs(t, err, profile.ErrAuthority, name)
+	}
+	// The same certificate with all its marks may.
+	s := profile.Signer{Key: key, Chain: certificate(func(*x509.Certificate) {})}
+	b, err := profile.Seal(victim.PublicKey(), p, s)
+	require.NoError(t, err)
+	_, err = open(b, victim, options(a))
+	require.NoError(t, err)
+	s.Key = ecKey(t)
+	_, err = profile.Seal(victim.PublicKey(), p, s)
+	require.ErrorIs(t, err, profile.ErrAuthority, "a key that is not the certificate's")
+}
+
+// Whoever sends rubbish must not make a device ask the network.
+func TestTrustIsAskedLast(t *testing.T) {
+	t.Parallel()
+	a, key := newAuthority(t), agreementKey(t)
+	b, _ := sealed(t, a, key.PublicKey())
+	b[len(b)-1] ^= 1
+	o := options(a)
+	o.Trust = func([]*x509.Certificate) error {
+		t.Error("asked about a seal whose signature is wrong")
+		return nil
+	}
+	_, err := open(b, key, o)
+	require.ErrorIs(t, err, profile.ErrSignature)
+}
+
+func TestTrustRootsWantsRoots(t *testing.T) {
+	t.Parallel()
+	a := newAuthority(t)
+	chain := []*x509.Certificate{a.Issuer(), a.Root()}
+	require.Error(t, profile.TrustRoots(x509.VerifyOptions{})(chain), "the system's roots are no registry's")
+	require.Error(t, trust(a)(nil))
+	require.NoError(t, trust(a)(chain))
 }
