@@ -165,20 +165,21 @@ func (a *answer) fail(code uint16, rule string, err error) *Error {
 // hop takes one step; it is true if that led to another name.
 func (a *answer) hop() bool {
 	recs := a.v.recs
-	if sets := recs.answers[question{a.cur, a.q.typ}]; len(sets) > 0 {
-		if rs := a.accept(sets); rs != nil {
+	direct := recs.answers[question{a.cur, a.q.typ}]
+	cnames := recs.answers[question{a.cur, dns.TypeCNAME}]
+	if (a.q.typ == dns.TypeCNAME || len(direct) == 0) && (len(cnames) == 0 || len(cnames[0].sigs) == 0) {
+		if dnames := a.dnames(); len(dnames) > 0 {
+			return a.followDNAME(dnames, cnames) && a.q.typ != dns.TypeCNAME
+		}
+	}
+	switch {
+	case len(direct) > 0:
+		if rs := a.accept(direct); rs != nil {
 			a.rrs = append(a.rrs, rs.unique()...)
 		}
 		return false
-	}
-	if a.q.typ != dns.TypeCNAME {
-		cnames := recs.answers[question{a.cur, dns.TypeCNAME}]
-		if dnames := a.dnames(); len(dnames) > 0 && (len(cnames) == 0 || len(cnames[0].sigs) == 0) {
-			return a.followDNAME(dnames, cnames)
-		}
-		if len(cnames) > 0 {
-			return a.followCNAME(cnames)
-		}
+	case len(cnames) > 0:
+		return a.followCNAME(cnames)
 	}
 	a.deny()
 	return false
@@ -306,7 +307,9 @@ func (a *answer) followDNAME(sets, cnames []*rrset) bool {
 		Hdr:    dns.RR_Header{Name: a.cur.String(), Rrtype: dns.TypeCNAME, Class: dns.ClassINET, Ttl: rs.ttl()},
 		Target: target.String(),
 	})
-	a.cur = target
+	if a.q.typ != dns.TypeCNAME {
+		a.cur = target
+	}
 	return true
 }
 

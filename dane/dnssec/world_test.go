@@ -36,6 +36,9 @@ func newWorld(t testing.TB) *danetest.World {
 		"www.parkoserv.ca. 300 A 192.0.2.1",
 		"_443._tcp.www.parkoserv.ca. 300 TLSA 3 1 1 "+strings.Repeat("ab", 32),
 		"x.plain.iotregistry.ca. 300 TXT unsigned",
+		"alias.plain.iotregistry.ca. 300 CNAME x.plain.iotregistry.ca.",
+		"far.plain.iotregistry.ca. 300 CNAME dev1.iotregistry.ca.",
+		"gone.plain.iotregistry.ca. 300 CNAME nothing.plain.iotregistry.ca.",
 		"x.island.ca. 300 TXT island",
 	)
 	return w
@@ -74,6 +77,10 @@ func verdicts() []verdict {
 		{"toplain.iotregistry.ca.", dns.TypeTXT, dnssec.Insecure, dns.RcodeSuccess, 2, dnssec.ErrUnsigned},
 		{"loop1.iotregistry.ca.", dns.TypeTXT, dnssec.Bogus, dns.RcodeSuccess, 0, dnssec.ErrAlias},
 		{"x.old.iotregistry.ca.", dns.TypeTXT, dnssec.Secure, dns.RcodeSuccess, 3, nil},
+		{"x.old.iotregistry.ca.", dns.TypeCNAME, dnssec.Secure, dns.RcodeSuccess, 2, nil},
+		{"alias.plain.iotregistry.ca.", dns.TypeTXT, dnssec.Insecure, dns.RcodeSuccess, 2, dnssec.ErrUnsigned},
+		{"far.plain.iotregistry.ca.", dns.TypeTXT, dnssec.Insecure, dns.RcodeSuccess, 2, dnssec.ErrUnsigned},
+		{"gone.plain.iotregistry.ca.", dns.TypeTXT, dnssec.Insecure, dns.RcodeNameError, 1, dnssec.ErrUnsigned},
 		{"_443._tcp.www.parkoserv.ca.", dns.TypeTLSA, dnssec.Secure, dns.RcodeSuccess, 1, nil},
 		{"x.plain.iotregistry.ca.", dns.TypeTXT, dnssec.Insecure, dns.RcodeSuccess, 1, dnssec.ErrUnsigned},
 		{"no.plain.iotregistry.ca.", dns.TypeTXT, dnssec.Insecure, dns.RcodeNameError, 0, dnssec.ErrUnsigned},
@@ -148,6 +155,34 @@ func TestVerdicts(t *testing.T) {
 		_, msgs := gather(t, w, v.name, v.typ)
 		q := dns.Question{Name: v.name, Qtype: v.typ, Qclass: dns.ClassINET}
 		v.check(t, dnssec.Validate(q, anchors(t, w), w.Now(), msgs...), w.Now())
+	}
+}
+
+// An upstream that does not follow aliases is asked for each target.
+func TestAliasesNotFollowedByTheUpstream(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.Inject(danetest.Fault{Type: dns.TypeTXT, Effect: func(r *danetest.Reply) {
+		var kept []dns.RR
+		for _, rr := range r.Msg.Answer {
+			if strings.EqualFold(rr.Header().Name, r.Query.Question[0].Name) {
+				kept = append(kept, rr)
+			}
+		}
+		if len(kept) < len(r.Msg.Answer) && kept != nil {
+			r.Msg.Answer, r.Msg.Ns, r.Msg.Rcode = kept, nil, dns.RcodeSuccess
+		}
+	}})
+	warm := &dnssec.Resolver{Exchanger: w, Anchors: anchors(t, w), Now: w.Now}
+	for _, v := range verdicts() {
+		if v.typ != dns.TypeTXT || strings.Contains(v.name, ".old.") {
+			continue
+		}
+		for _, r := range []*dnssec.Resolver{warm, warm, {Exchanger: w, Anchors: anchors(t, w), Now: w.Now}} {
+			res, err := r.Lookup(t.Context(), v.name, v.typ)
+			require.NoError(t, err)
+			v.check(t, res, w.Now())
+		}
 	}
 }
 
