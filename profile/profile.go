@@ -39,7 +39,7 @@ type Profile struct {
 	// Empty means that the provider's TLSA records alone decide.
 	ASPCertificates [][]byte
 
-	NotBefore time.Time // to the second
+	NotBefore time.Time // both to the second, in the years 1 to 9999
 	NotAfter  time.Time
 }
 
@@ -79,7 +79,7 @@ func (p *Profile) Encode() ([]byte, error) {
 		Format: format, ID: p.ID, Device: p.Device, Registry: p.Registry, Name: p.Name,
 		Host: p.Host, Port: p.Port, Cert: p.Certificate, Key: p.PrivateKey,
 		CAs: p.CACertificates, ASPCAs: p.ASPCertificates,
-		From: p.NotBefore.UTC().Truncate(time.Second), To: p.NotAfter.UTC().Truncate(time.Second),
+		From: seconds(p.NotBefore), To: seconds(p.NotAfter),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("profile: encode: %w", err)
@@ -107,10 +107,16 @@ func Decode(b []byte) (*Profile, error) {
 	p := &Profile{
 		ID: d.ID, Device: d.Device, Registry: d.Registry, Name: d.Name, Host: d.Host, Port: d.Port,
 		Certificate: d.Cert, PrivateKey: d.Key, CACertificates: d.CAs, ASPCertificates: d.ASPCAs,
-		NotBefore: d.From.UTC(), NotAfter: d.To.UTC(),
+		NotBefore: seconds(d.From), NotAfter: seconds(d.To),
 	}
-	return p, p.check()
+	if err := p.check(); err != nil {
+		return nil, err
+	}
+	return p, nil
 }
+
+// seconds returns t as the document has it.
+func seconds(t time.Time) time.Time { return t.UTC().Truncate(time.Second) }
 
 // check reports the first thing that would keep a device from using p.
 func (p *Profile) check() error {
@@ -128,8 +134,10 @@ func (p *Profile) check() error {
 		return bad("host is neither a host name nor an address")
 	case p.Port == 0:
 		return bad("no port")
-	case !p.NotBefore.Before(p.NotAfter):
+	case !seconds(p.NotBefore).Before(seconds(p.NotAfter)):
 		return bad("validity ends before it begins")
+	case seconds(p.NotBefore).Year() < 1 || seconds(p.NotAfter).Year() > 9999:
+		return bad("validity is not within the years 1 to 9999") // RFC 3339 has no others
 	}
 	leaf, err := p.Leaf()
 	if err != nil {
@@ -154,11 +162,15 @@ func (p *Profile) checkPrivateKey(leaf *x509.Certificate) error {
 	if err != nil {
 		return err
 	}
-	pub, ok := key.Public().(interface{ Equal(crypto.PublicKey) bool })
-	if !ok || !pub.Equal(leaf.PublicKey) {
+	if !isKeyOf(key, leaf) {
 		return fmt.Errorf("profile: %w: the private key is not the certificate's", ErrInvalid)
 	}
 	return nil
+}
+
+func isKeyOf(key crypto.Signer, cert *x509.Certificate) bool {
+	pub, ok := key.Public().(interface{ Equal(crypto.PublicKey) bool })
+	return ok && pub.Equal(cert.PublicKey)
 }
 
 func (p *Profile) signer() (crypto.Signer, error) {
@@ -223,20 +235,25 @@ func parseAll(ders [][]byte) ([]*x509.Certificate, error) {
 
 // TLSCertificate returns what the device presents in mutual TLS: its
 // certificate, the issuer's and the key. For a profile without a key the card
-// signs: pass its signer; otherwise pass nil.
+// signs: pass its signer; otherwise pass nil. A key that is not the
+// certificate's is refused with ErrInvalid.
 func (p *Profile) TLSCertificate(card crypto.Signer) (tls.Certificate, error) {
 	leaf, err := p.Leaf()
 	if err != nil {
 		return tls.Certificate{}, err
 	}
-	c := tls.Certificate{Certificate: [][]byte{p.Certificate}, Leaf: leaf, PrivateKey: card}
-	if n := len(p.CACertificates); n > 1 {
-		c.Certificate = append(c.Certificate, p.CACertificates[:n-1]...) // the root stays home
-	}
-	if card == nil {
-		if c.PrivateKey, err = p.signer(); err != nil {
+	key := card
+	if key == nil {
+		if key, err = p.signer(); err != nil {
 			return tls.Certificate{}, err
 		}
+	}
+	if !isKeyOf(key, leaf) {
+		return tls.Certificate{}, fmt.Errorf("profile: %w: the key is not the certificate's", ErrInvalid)
+	}
+	c := tls.Certificate{Certificate: [][]byte{p.Certificate}, Leaf: leaf, PrivateKey: key}
+	if n := len(p.CACertificates); n > 1 {
+		c.Certificate = append(c.Certificate, p.CACertificates[:n-1]...) // the root stays home
 	}
 	return c, nil
 }
@@ -246,8 +263,12 @@ func (p *Profile) Binding() Binding {
 	return Binding{Device: p.Device, ProfileID: p.ID, Registry: p.Registry}
 }
 
-// Equal reports whether two profiles say the same.
+// Equal reports whether two profiles encode to the same bytes. One that does
+// not encode equals none.
 func (p *Profile) Equal(o *Profile) bool {
+	if p == nil || o == nil {
+		return false
+	}
 	a, errA := p.Encode()
 	b, errB := o.Encode()
 	return errA == nil && errB == nil && bytes.Equal(a, b)

@@ -36,6 +36,8 @@ func TestEncodeDecode(t *testing.T) {
 	require.True(t, p.Equal(got))
 	got.Port++
 	require.False(t, p.Equal(got))
+	require.False(t, p.Equal(nil))
+	require.False(t, new(profile.Profile).Equal(new(profile.Profile)))
 
 	// A later version may add members.
 	more := append([]byte(`{"later":{"x":[1]},`), b[1:]...)
@@ -55,6 +57,9 @@ func TestChecks(t *testing.T) {
 		"bad host":            func(p *profile.Profile) { p.Host = "a b" },
 		"no port":             func(p *profile.Profile) { p.Port = 0 },
 		"no time":             func(p *profile.Profile) { p.NotAfter = p.NotBefore },
+		"less than a second":  func(p *profile.Profile) { p.NotAfter = p.NotBefore.Add(time.Second - 1) },
+		"year 10000":          func(p *profile.Profile) { p.NotAfter = time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC) },
+		"year 0":              func(p *profile.Profile) { p.NotBefore = time.Time{}.Add(-time.Second) },
 		"no certificate":      func(p *profile.Profile) { p.Certificate = nil },
 		"another name":        func(p *profile.Profile) { p.Name = "12." + name[3:] },
 		"no name":             func(p *profile.Profile) { p.Name = "" },
@@ -90,8 +95,9 @@ func TestDecodeRefuses(t *testing.T) {
 		`{"format":"iot-profile/1","key":"` + secret + `","port":"x"}`,
 		strings.Repeat(" ", profile.MaxEncoded+1),
 	} {
-		_, err := profile.Decode([]byte(in))
+		p, err := profile.Decode([]byte(in))
 		require.ErrorIs(t, err, profile.ErrInvalid)
+		require.Nil(t, p)
 		require.NotContains(t, err.Error(), secret)
 	}
 }
@@ -116,6 +122,12 @@ func TestTLSCertificate(t *testing.T) {
 	c, err = p.TLSCertificate(card)
 	require.NoError(t, err)
 	require.Equal(t, card, c.PrivateKey)
+	_, err = p.TLSCertificate(ecKey(t))
+	require.ErrorIs(t, err, profile.ErrInvalid, "another card")
+	other := newProfile(t, a)
+	other.PrivateKey = newProfile(t, a).PrivateKey
+	_, err = other.TLSCertificate(nil)
+	require.ErrorIs(t, err, profile.ErrInvalid, "another key")
 
 	p.Certificate = []byte("x")
 	_, err = p.Leaf()

@@ -171,8 +171,7 @@ func checkKey(key crypto.Signer) error {
 
 // checkIssuer reports whether key is cert's and cert may seal for registry.
 func checkIssuer(cert *x509.Certificate, key crypto.Signer, registry string) error {
-	pub, ok := key.Public().(interface{ Equal(crypto.PublicKey) bool })
-	if !ok || !pub.Equal(cert.PublicKey) {
+	if !isKeyOf(key, cert) {
 		return fmt.Errorf("profile: %w: the key is not the issuer's", ErrAuthority)
 	}
 	if !speaksFor(cert, registry) {

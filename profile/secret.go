@@ -6,8 +6,10 @@ import (
 	"log/slog"
 )
 
-// Secret holds bytes that must not be shown by accident: every way of printing
-// or encoding it gives "*****". Reveal is the only way out.
+// Secret holds bytes that must not be shown by accident: packages fmt, log,
+// log/slog and all encodings that are text, such as JSON, give "*****". Reveal
+// is the way out. Binary encodings that look at the type alone, encoding/gob
+// for one, do see the bytes.
 type Secret []byte
 
 const hidden = "*****"

@@ -34,7 +34,7 @@ type Device struct {
 	Card     *euicc.Card
 	Verifier *dane.Verifier
 
-	// Dial connects to "host:port". Nil means a net.Dialer. Where the
+	// DialContext connects to "host:port". Nil means a net.Dialer. Where the
 	// connection leads is not trusted, the certificate at its end is.
 	DialContext func(ctx context.Context, network, address string) (net.Conn, error)
 }
