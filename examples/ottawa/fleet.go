@@ -95,6 +95,7 @@ func makeMeters(rows []registry.Row, w *world, op *operator) ([]*meter, []regist
 
 // update fetches the newest profile from the operator, installs it and says so.
 func (m *meter) update(ctx context.Context) error {
+	defer m.source.HTTP.CloseIdleConnections()
 	sealed, id, err := m.source.Fetch(ctx, m.card.Newest())
 	if err != nil {
 		return fmt.Errorf("meter %s: %w", m.id, err)

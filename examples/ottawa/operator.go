@@ -41,7 +41,7 @@ func newOperator(ctx context.Context, keyDir string, take func(context.Context, 
 	}
 	back := &es2.Client{BaseURL: o.progress.url(), HTTP: client(reg, &own), Requester: "mno"}
 	o.sim, err = mnosim.New(mnosim.Config{
-		Address: own.Leaf.DNSNames[0], Notify: back.HandleDownloadProgressInfo, NotifyDownloads: true,
+		Address: own.Leaf.DNSNames[0], Notify: back.HandleDownloadProgressInfo,
 	})
 	if err != nil {
 		return nil, err
