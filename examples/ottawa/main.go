@@ -72,6 +72,7 @@ type options struct {
 	csv     string
 	data    string
 	json    bool
+	hold    bool
 	profile string
 }
 
@@ -98,9 +99,10 @@ func parseFlags(args []string, stderr io.Writer) (options, error) {
 	fs.StringVar(&o.csv, "csv", "", "read the meters from this `file` (Device ID,Model,Version and optionally Public Key,MNO)")
 	fs.StringVar(&o.data, "data", "", "empty `folder` to keep the registry's database and keys in (default: a temporary one)")
 	fs.BoolVar(&o.json, "json", false, "print a JSON report as the last line, and the story on standard error")
+	fs.BoolVar(&o.hold, "hold", false, "keep the story's DNS and providers running until interrupted, and say how to look at them")
 	fs.StringVar(&o.profile, "cpuprofile", "", "write a CPU profile to this `file`")
 	fs.Usage = func() {
-		fmt.Fprint(stderr, "Usage: ottawa [-devices N] [-csv FILE] [-data DIR] [-json]\n\nRuns the story of the Secure IoT Registry on this machine and proves it.\n\n")
+		fmt.Fprint(stderr, "Usage: ottawa [-devices N] [-csv FILE] [-data DIR] [-json] [-hold]\n\nRuns the story of the Secure IoT Registry on this machine and proves it.\n\n")
 		fs.PrintDefaults()
 	}
 	if err := fs.Parse(args); err != nil {

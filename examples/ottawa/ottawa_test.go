@@ -1,20 +1,25 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
+	"context"
 	"crypto/ecdh"
 	"crypto/hpke"
 	"crypto/rand"
 	"encoding/json"
 	"flag"
+	"io"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
 
+	"github.com/miekg/dns"
 	"github.com/stretchr/testify/require"
 
+	"github.com/iotregistry/sdk/dane/dnssec"
 	"github.com/iotregistry/sdk/profile"
 )
 
@@ -128,4 +133,42 @@ func TestCommandLine(t *testing.T) {
 		require.Equal(t, c.code, run(t.Context(), c.args, &out, &errs), c.args)
 		require.Contains(t, errs.String(), c.says)
 	}
+}
+
+// -hold keeps the world up for other programs: here a validator of our own over
+// the sockets, at the good server and at the spoilt one.
+func TestHold(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	r, w := io.Pipe()
+	done := make(chan int)
+	dir := t.TempDir()
+	go func() {
+		code := run(ctx, []string{"-devices", "1", "-hold", "-data", dir}, w, io.Discard)
+		w.Close()
+		done <- code
+	}()
+	var servers []string
+	trace := regexp.MustCompile(`trace -server (\S+) -anchor (\S+) (\S+) CERT`)
+	sc := bufio.NewScanner(r)
+	var name string
+	for len(servers) < 2 && sc.Scan() {
+		if m := trace.FindStringSubmatch(sc.Text()); m != nil {
+			servers, name = append(servers, m[1]), m[3]
+		}
+	}
+	require.Len(t, servers, 2)
+	go func() { _, _ = io.Copy(io.Discard, r) }()
+	f, err := os.Open(filepath.Join(dir, "anchor.ds"))
+	require.NoError(t, err)
+	defer f.Close()
+	anchors, err := dnssec.ParseAnchors(f)
+	require.NoError(t, err)
+	for i, want := range []dnssec.Status{dnssec.Secure, dnssec.Bogus} {
+		res, err := (&dnssec.Resolver{Exchanger: &dnssec.Client{Addr: servers[i]}, Anchors: anchors}).Lookup(ctx, name, dns.TypeCERT)
+		require.NoError(t, err)
+		require.Equal(t, want, res.Status, res.Reason)
+	}
+	cancel()
+	require.Zero(t, <-done)
 }

@@ -81,6 +81,9 @@ func tell(ctx context.Context, opts options, out *term.Reporter) (_ *report, err
 		}
 	}
 	s.summary()
+	if opts.hold {
+		return s.report, s.hold(ctx)
+	}
 	return s.report, nil
 }
 

@@ -26,9 +26,10 @@ const (
 // world is the DNS of the story: a private root and what is below it, each
 // zone signed with its own keys, served by one authoritative server.
 type world struct {
-	server  *publish.Server
-	zones   map[string]*publish.Zone
-	anchors *dnssec.Anchors
+	server     *publish.Server
+	zones      map[string]*publish.Zone
+	anchors    *dnssec.Anchors
+	anchorText string // DS records of the root
 }
 
 func newWorld(ctx context.Context, keyDir string) (*world, error) {
@@ -62,7 +63,8 @@ func newWorld(ctx context.Context, keyDir string) (*world, error) {
 	for _, rr := range ds {
 		fmt.Fprintln(&text, rr)
 	}
-	if w.anchors, err = dnssec.ParseAnchors(strings.NewReader(text.String())); err != nil {
+	w.anchorText = text.String()
+	if w.anchors, err = dnssec.ParseAnchors(strings.NewReader(w.anchorText)); err != nil {
 		return nil, err
 	}
 	w.server, err = publish.Listen("127.0.0.1:0", all...)
