@@ -32,11 +32,11 @@ var SQLite = Dialect{
 	Any:  "key IN (SELECT value FROM json_each(?))",
 }
 
-// Conn is a database connection or transaction.
+// Conn is a database connection or transaction. One that is used for many
+// records should prepare its statements once.
 type Conn interface {
 	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
 	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
-	PrepareContext(ctx context.Context, query string) (*sql.Stmt, error)
 }
 
 // Create makes the tables that do not exist yet.
@@ -131,9 +131,8 @@ func (tx Tx) Put(ctx context.Context, t registry.Table, recs ...registry.Record)
 	if err := tx.writable(t); err != nil {
 		return err
 	}
-	var insert, update statement
-	defer insert.close()
-	defer update.close()
+	insert := fmt.Sprintf(`INSERT INTO %s (key, parent, version, body) VALUES (?, ?, 1, ?) ON CONFLICT (key) DO NOTHING`, t)
+	update := fmt.Sprintf(`UPDATE %s SET parent = ?, version = version + 1, body = ? WHERE key = ? AND version = ?`, t)
 	for _, r := range recs {
 		if r.Key == "" {
 			return fmt.Errorf("sqlstore: %w: record without a key", registry.ErrInvalid)
@@ -141,17 +140,11 @@ func (tx Tx) Put(ctx context.Context, t registry.Table, recs ...registry.Record)
 		if r.Body == nil {
 			r.Body = []byte{} // a nil slice would be NULL
 		}
-		var n int64
-		var err error
+		query, args := update, []any{r.Parent, r.Body, r.Key, r.Version}
 		if r.Version == 0 {
-			n, err = insert.exec(ctx, tx.Conn,
-				fmt.Sprintf(`INSERT INTO %s (key, parent, version, body) VALUES (?, ?, 1, ?) ON CONFLICT (key) DO NOTHING`, t),
-				r.Key, r.Parent, r.Body)
-		} else {
-			n, err = update.exec(ctx, tx.Conn,
-				fmt.Sprintf(`UPDATE %s SET parent = ?, version = version + 1, body = ? WHERE key = ? AND version = ?`, t),
-				r.Parent, r.Body, r.Key, r.Version)
+			query, args = insert, []any{r.Key, r.Parent, r.Body}
 		}
+		n, err := tx.exec(ctx, query, args...)
 		if err != nil {
 			return fmt.Errorf("sqlstore: put %s %q: %w", t, r.Key, err)
 		}
@@ -162,27 +155,12 @@ func (tx Tx) Put(ctx context.Context, t registry.Table, recs ...registry.Record)
 	return ctx.Err()
 }
 
-// statement prepares on first use, so that a batch pays for parsing once.
-type statement struct{ *sql.Stmt }
-
-func (s *statement) exec(ctx context.Context, c Conn, query string, args ...any) (int64, error) {
-	if s.Stmt == nil {
-		var err error
-		if s.Stmt, err = c.PrepareContext(ctx, query); err != nil {
-			return 0, err
-		}
-	}
-	res, err := s.ExecContext(ctx, args...)
+func (tx Tx) exec(ctx context.Context, query string, args ...any) (int64, error) {
+	res, err := tx.Conn.ExecContext(ctx, query, args...)
 	if err != nil {
 		return 0, err
 	}
 	return res.RowsAffected()
-}
-
-func (s *statement) close() {
-	if s.Stmt != nil {
-		s.Stmt.Close()
-	}
 }
 
 // Delete implements [registry.Tx].
@@ -197,7 +175,7 @@ func (tx Tx) Delete(ctx context.Context, t registry.Table, keys ...string) error
 	if err != nil {
 		return fmt.Errorf("sqlstore: encode keys: %w", err)
 	}
-	if _, err := tx.Conn.ExecContext(ctx, fmt.Sprintf(`DELETE FROM %s WHERE %s`, t, tx.Dialect.Any), string(list)); err != nil {
+	if _, err := tx.exec(ctx, fmt.Sprintf(`DELETE FROM %s WHERE %s`, t, tx.Dialect.Any), string(list)); err != nil {
 		return fmt.Errorf("sqlstore: delete from %s: %w", t, err)
 	}
 	return nil

@@ -21,7 +21,7 @@ import (
 // is the disk, and it is paid once for all of them.
 type Store struct {
 	db    *sql.DB
-	write *sql.Conn // the only connection that writes
+	write *conn // the only connection that writes
 
 	mu     sync.Mutex
 	queue  []*update
@@ -43,7 +43,7 @@ type update struct {
 // tables. The database must be used by this Store alone in this process; other
 // processes may open the same file with a Store of their own.
 func Open(ctx context.Context, db *sql.DB) (*Store, error) {
-	conn, err := db.Conn(ctx)
+	c, err := db.Conn(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("sqlite: open: %w", err)
 	}
@@ -53,14 +53,14 @@ func Open(ctx context.Context, db *sql.DB) (*Store, error) {
 		"PRAGMA synchronous = FULL",
 		"PRAGMA cache_size = -65536",
 	} {
-		if _, err := conn.ExecContext(ctx, q); err != nil {
-			return nil, errors.Join(fmt.Errorf("sqlite: %s: %w", q, err), conn.Close())
+		if _, err := c.ExecContext(ctx, q); err != nil {
+			return nil, errors.Join(fmt.Errorf("sqlite: %s: %w", q, err), c.Close())
 		}
 	}
-	if err := sqlstore.Create(ctx, conn, sqlstore.SQLite); err != nil {
-		return nil, errors.Join(err, conn.Close())
+	if err := sqlstore.Create(ctx, c, sqlstore.SQLite); err != nil {
+		return nil, errors.Join(err, c.Close())
 	}
-	return &Store{db: db, write: conn}, nil
+	return &Store{db: db, write: &conn{c: c, prepared: map[string]*sql.Stmt{}}}, nil
 }
 
 // Close waits for running updates and gives the writing connection back. It
@@ -179,12 +179,13 @@ func (s *Store) runOne(ctx context.Context, u *update) (err error) {
 		return fmt.Errorf("sqlite: savepoint: %w", err)
 	}
 	defer func() {
-		end := "RELEASE one"
 		u.panicked = recover()
 		if err != nil || u.panicked != nil {
-			end = "ROLLBACK TO one; RELEASE one"
+			if _, e := s.write.ExecContext(ctx, "ROLLBACK TO one"); e != nil {
+				err = errors.Join(err, fmt.Errorf("sqlite: savepoint: %w", e))
+			}
 		}
-		if _, e := s.write.ExecContext(ctx, end); e != nil {
+		if _, e := s.write.ExecContext(ctx, "RELEASE one"); e != nil {
 			err = errors.Join(err, fmt.Errorf("sqlite: savepoint: %w", e))
 		}
 	}()
@@ -192,4 +193,49 @@ func (s *Store) runOne(ctx context.Context, u *update) (err error) {
 		return err
 	}
 	return u.ctx.Err()
+}
+
+// conn is a connection that prepares every statement once: there are few, and
+// compiling them would cost as much as running them. One goroutine at a time.
+type conn struct {
+	c        *sql.Conn
+	prepared map[string]*sql.Stmt
+}
+
+func (c *conn) prepare(ctx context.Context, query string) (*sql.Stmt, error) {
+	if s := c.prepared[query]; s != nil {
+		return s, nil
+	}
+	s, err := c.c.PrepareContext(ctx, query)
+	if err == nil {
+		c.prepared[query] = s
+	}
+	return s, err
+}
+
+// ExecContext implements [sqlstore.Conn].
+func (c *conn) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
+	s, err := c.prepare(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	return s.ExecContext(ctx, args...)
+}
+
+// QueryContext implements [sqlstore.Conn].
+func (c *conn) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	s, err := c.prepare(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	return s.QueryContext(ctx, args...)
+}
+
+// Close closes statements and connection.
+func (c *conn) Close() error {
+	var err error
+	for _, s := range c.prepared {
+		err = errors.Join(err, s.Close())
+	}
+	return errors.Join(err, c.c.Close())
 }
