@@ -37,6 +37,13 @@ type Verifier struct {
 	// refuses them.
 	FetchIPKIX func(ctx context.Context, url string) ([]byte, error)
 
+	// Evidence are proofs that the service, the profile or anybody else handed
+	// over (RFC 9102), for a device that cannot reach any DNS: they count only
+	// where a look-up gives no verdict, never against one. A record that was
+	// withdrawn stays provable until its signatures expire, days later, so
+	// evidence buys reach for delayed revocation. Nil means none is used.
+	Evidence []*dnssec.Evidence
+
 	// Timeout bounds the DNS work of one TLS handshake made with ClientConfig
 	// or ServerConfig, whose hooks get no context. Zero means 10 seconds.
 	Timeout time.Duration
@@ -180,6 +187,11 @@ func (v *Verifier) resolve(ctx context.Context, name string, qtype uint16) (*dns
 		return nil, fail(Invalid, name, "Verifier.Resolver is nil")
 	}
 	res, err := v.Resolver.Lookup(ctx, dns.Fqdn(name), qtype)
+	if err != nil || res.Status == dnssec.Indeterminate {
+		if proved := v.proved(name, qtype); proved != nil {
+			res, err = proved, nil
+		}
+	}
 	if err != nil {
 		return nil, &Error{Kind: Indeterminate, Name: name, Err: err}
 	}
@@ -195,4 +207,23 @@ func (v *Verifier) resolve(ctx context.Context, name string, qtype uint16) (*dns
 		return nil, &Error{Kind: Bogus, Name: name, Err: res.Reason}
 	}
 	return nil, &Error{Kind: Indeterminate, Name: name, Err: res.Reason}
+}
+
+// proved returns what the evidence at hand proves, or nil.
+func (v *Verifier) proved(name string, qtype uint16) *dnssec.Result {
+	now := time.Now
+	if v.Resolver.Now != nil {
+		now = v.Resolver.Now
+	}
+	at := now()
+	if at.Before(v.Resolver.Floor) {
+		at = v.Resolver.Floor
+	}
+	q := dns.Question{Name: dns.Fqdn(name), Qtype: qtype, Qclass: dns.ClassINET}
+	for _, e := range v.Evidence {
+		if res := e.Validate(q, v.Resolver.Anchors, at); res.Status == dnssec.Secure {
+			return res
+		}
+	}
+	return nil
 }
