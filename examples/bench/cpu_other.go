@@ -4,8 +4,6 @@ package main
 
 import "time"
 
-var start = time.Now()
-
 // cpuTime is the time that has passed: the closest that this system offers to
 // CPU time without its own API. Nothing else should run meanwhile.
-func cpuTime() time.Duration { return time.Since(start) }
+func cpuTime() time.Duration { return time.Duration(time.Now().UnixNano()) }

@@ -21,6 +21,7 @@ import (
 	"os"
 	"os/signal"
 	"strings"
+	"unicode"
 )
 
 func main() {
@@ -131,7 +132,7 @@ func (c command) act(ctx context.Context, do action, o options, args []string, s
 	} else {
 		var text strings.Builder
 		rep.text(&text)
-		_, err = io.WriteString(stdout, text.String())
+		_, err = io.WriteString(stdout, clean(text.String()))
 	}
 	switch {
 	case err != nil:
@@ -140,6 +141,17 @@ func (c command) act(ctx context.Context, do action, o options, args []string, s
 		return 1
 	}
 	return 0
+}
+
+// clean makes text safe for a terminal: names and reasons come from strangers
+// and must not move the cursor.
+func clean(text string) string {
+	return strings.Map(func(c rune) rune {
+		if c != '\n' && unicode.In(c, unicode.Cc, unicode.Bidi_Control) {
+			return '?'
+		}
+		return c
+	}, text)
 }
 
 func (c command) help(fs *flag.FlagSet, w io.Writer) {

@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -37,6 +38,7 @@ type lab struct {
 	target  string // parkoserv.ca:<port>, served on loopback
 	owner   string // of its TLSA records
 	flags   []string
+	sni     atomic.Value // the name that the last client asked the service for
 }
 
 func newLab(t *testing.T) *lab {
@@ -89,7 +91,13 @@ func (l *lab) mint(name string) tls.Certificate {
 // serve completes TLS handshakes until the test ends, and returns its port.
 func (l *lab) serve() string {
 	l.t.Helper()
-	ln, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{l.service}})
+	ln, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{
+		Certificates: []tls.Certificate{l.service},
+		GetConfigForClient: func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+			l.sni.Store(hello.ServerName)
+			return nil, nil
+		},
+	})
 	require.NoError(l.t, err)
 	done := make(chan struct{})
 	go func() {
@@ -112,7 +120,7 @@ func (l *lab) serve() string {
 	return port
 }
 
-// iotreg runs the program against the lab; %METER and the like are for paths.
+// iotreg runs the program against the lab.
 func (l *lab) iotreg(args ...string) (code int, stdout, stderr string) {
 	l.t.Helper()
 	var out, complaint bytes.Buffer

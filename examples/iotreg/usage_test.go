@@ -101,3 +101,8 @@ func TestDefaultType(t *testing.T) {
 		require.Equal(t, want, target.defaultType(), name)
 	}
 }
+
+func TestClean(t *testing.T) {
+	t.Parallel()
+	require.Equal(t, "a?[2Jb\nc?d", clean("a\x1b[2Jb\nc\u202ed"))
+}

@@ -185,9 +185,6 @@ func (s *session) dial(ctx context.Context, t target, connect string) (*tls.Conn
 // end of the host's aliases if the TLSA records are there (RFC 7671 section 7).
 func (s *session) addresses(ctx context.Context, t target) (addrs []string, sni string, err error) {
 	sni = t.host
-	if ip := net.ParseIP(t.host); ip != nil {
-		return []string{net.JoinHostPort(t.host, fmt.Sprint(t.port))}, sni, nil
-	}
 	for _, qtype := range []uint16{dns.TypeA, dns.TypeAAAA} {
 		res, err := s.resolver.Lookup(ctx, dns.Fqdn(t.host), qtype)
 		switch {

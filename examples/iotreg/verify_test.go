@@ -88,6 +88,11 @@ func TestVerifyAlias(t *testing.T) {
 	code, object := l.object("verify", "www.carparkserv.ca:"+port)
 	require.Equal(t, 0, code, object)
 	require.Equal(t, l.owner, object["answer"].(map[string]any)["name"])
+	require.Equal(t, "parkoserv.ca", l.sni.Load())
+	l.Add("www.plain.ca. 300 CNAME parkoserv.ca.") // an alias that proves nothing
+	code, object = l.object("verify", "www.plain.ca:"+port)
+	require.Equal(t, []any{1, "insecure"}, []any{code, object["verdict"]})
+	require.Equal(t, "www.plain.ca", l.sni.Load())
 }
 
 func TestVerifyDevice(t *testing.T) {
