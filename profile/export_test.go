@@ -1,7 +1,7 @@
 package profile
 
 import (
-	"encoding/binary"
+	"bytes"
 	"testing"
 )
 
@@ -10,23 +10,35 @@ import (
 func Resign(t testing.TB, b []byte, s Signer) []byte {
 	t.Helper()
 	old, err := ParseSealed(b)
+	must(t, err)
+	msg, err := appendBody(bytes.Clone(old.header), s.Chain, old.enc, old.ct)
+	must(t, err)
+	sig, err := s.sign(msg)
+	must(t, err)
+	out, err := appendSignature(msg, sig)
+	must(t, err)
+	return out
+}
+
+// Reencode writes what ParseSealed understood of a sealed profile.
+func Reencode(t testing.TB, s *Sealed) []byte {
+	t.Helper()
+	out, err := appendHeader(nil, s.kem, s.kdf, s.aead, s.binding)
+	must(t, err)
+	var chain [][]byte
+	for _, c := range s.chain {
+		chain = append(chain, c.Raw)
+	}
+	out, err = appendBody(out, chain, s.enc, s.ct)
+	must(t, err)
+	out, err = appendSignature(out, s.signature)
+	must(t, err)
+	return out
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
 	if err != nil {
 		t.Fatal(err)
 	}
-	out := append([]byte(nil), old.header...)
-	out = append(out, byte(len(s.Chain)))
-	for _, der := range s.Chain {
-		out = binary.BigEndian.AppendUint16(out, uint16(len(der)))
-		out = append(out, der...)
-	}
-	out = binary.BigEndian.AppendUint16(out, uint16(len(old.enc)))
-	out = append(out, old.enc...)
-	out = binary.BigEndian.AppendUint32(out, uint32(len(old.ct)))
-	out = append(out, old.ct...)
-	sig, err := s.sign(out)
-	if err != nil {
-		t.Fatal(err)
-	}
-	out = binary.BigEndian.AppendUint16(out, uint16(len(sig)))
-	return append(out, sig...)
 }

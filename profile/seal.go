@@ -115,28 +115,15 @@ func (s Signer) seal(to hpke.PublicKey, p *Profile) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("profile: seal: %w", err)
 	}
-	return s.signed(header, enc, ct)
-}
-
-// signed returns header followed by chain, ciphertext and signature.
-func (s Signer) signed(header, enc, ct []byte) ([]byte, error) {
-	b := cryptobyte.NewBuilder(header)
-	b.AddUint8(uint8(len(s.Chain)))
-	for _, der := range s.Chain {
-		b.AddUint16LengthPrefixed(func(b *cryptobyte.Builder) { b.AddBytes(der) })
-	}
-	b.AddUint16LengthPrefixed(func(b *cryptobyte.Builder) { b.AddBytes(enc) })
-	b.AddUint32LengthPrefixed(func(b *cryptobyte.Builder) { b.AddBytes(ct) })
-	msg, err := b.Bytes()
+	msg, err := appendBody(header, s.Chain, enc, ct)
 	if err != nil {
-		return nil, fmt.Errorf("profile: seal: %w", err)
+		return nil, err
 	}
 	sig, err := s.sign(msg)
 	if err != nil {
 		return nil, err
 	}
-	b.AddUint16LengthPrefixed(func(b *cryptobyte.Builder) { b.AddBytes(sig) })
-	return b.Bytes()
+	return appendSignature(msg, sig)
 }
 
 func appendHeader(to []byte, kem, kdf, aead uint16, bind Binding) ([]byte, error) {
@@ -149,6 +136,23 @@ func appendHeader(to []byte, kem, kdf, aead uint16, bind Binding) ([]byte, error
 	b.AddUint64(bind.ProfileID)
 	b.AddUint8LengthPrefixed(func(b *cryptobyte.Builder) { b.AddBytes([]byte(bind.Device.String())) })
 	b.AddUint8LengthPrefixed(func(b *cryptobyte.Builder) { b.AddBytes([]byte(bind.Registry)) })
+	return b.Bytes()
+}
+
+func appendBody(to []byte, chain [][]byte, enc, ct []byte) ([]byte, error) {
+	b := cryptobyte.NewBuilder(to)
+	b.AddUint8(uint8(len(chain)))
+	for _, der := range chain {
+		b.AddUint16LengthPrefixed(func(b *cryptobyte.Builder) { b.AddBytes(der) })
+	}
+	b.AddUint16LengthPrefixed(func(b *cryptobyte.Builder) { b.AddBytes(enc) })
+	b.AddUint32LengthPrefixed(func(b *cryptobyte.Builder) { b.AddBytes(ct) })
+	return b.Bytes()
+}
+
+func appendSignature(to, sig []byte) ([]byte, error) {
+	b := cryptobyte.NewBuilder(to)
+	b.AddUint16LengthPrefixed(func(b *cryptobyte.Builder) { b.AddBytes(sig) })
 	return b.Bytes()
 }
 
