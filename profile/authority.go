@@ -1,16 +1,22 @@
 package profile
 
 import (
+	"cmp"
 	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
 	"crypto/hpke"
 	"crypto/rand"
+	"crypto/sha256"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"errors"
 	"fmt"
 	"io"
 	"math/big"
+	"net"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/iotregistry/sdk/registry/eid"
@@ -39,15 +45,16 @@ type AuthorityConfig struct {
 	RootKey      crypto.Signer    // used once, then best kept offline
 	IssuerKey    crypto.Signer    // P-256 or Ed25519
 	RootLife     time.Duration    // 0 means 30 years
-	IssuerLife   time.Duration    // 0 means 20 years
+	IssuerLife   time.Duration    // 0 means 20 years, at most as long as the root's
 	Now          func() time.Time // nil means time.Now
-	Rand         io.Reader        // of serial numbers and signatures; nil means crypto/rand.Reader
+	Rand         io.Reader        // of serial numbers, and handed to the keys; nil means crypto/rand.Reader
 }
 
 const year = 365 * 24 * time.Hour
 
 // NewAuthority makes the root's and the issuer's certificates. The issuer may
-// certify names in the registry's zone only (RFC 5280 section 4.2.1.10).
+// certify names in the registry's zone and no addresses (RFC 5280 section
+// 4.2.1.10).
 func NewAuthority(cfg AuthorityConfig) (*Authority, error) {
 	if !isHostname(cfg.Registry) {
 		return nil, fmt.Errorf("profile: %w: Registry is no domain name", ErrAuthority)
@@ -60,7 +67,12 @@ func NewAuthority(cfg AuthorityConfig) (*Authority, error) {
 	if err := checkKey(a.signer); err != nil {
 		return nil, err
 	}
-	rootTmpl, err := a.caTemplate(cfg.Organization, "root CA", cfg.RootLife, 30*year)
+	rootLife := cmp.Or(cfg.RootLife, 30*year)
+	issuerLife := cmp.Or(cfg.IssuerLife, min(20*year, rootLife))
+	if issuerLife <= 0 || issuerLife > rootLife {
+		return nil, fmt.Errorf("profile: %w: lives must be positive and the issuer's no longer than the root's", ErrAuthority)
+	}
+	rootTmpl, err := a.caTemplate(cfg.Organization, "root CA", rootLife)
 	if err != nil {
 		return nil, err
 	}
@@ -68,7 +80,7 @@ func NewAuthority(cfg AuthorityConfig) (*Authority, error) {
 	if a.root, err = a.create(rootTmpl, rootTmpl, cfg.RootKey.Public(), cfg.RootKey); err != nil {
 		return nil, err
 	}
-	tmpl, err := a.caTemplate(cfg.Organization, "issuing CA", cfg.IssuerLife, 20*year)
+	tmpl, err := a.caTemplate(cfg.Organization, "issuing CA", issuerLife)
 	if err != nil {
 		return nil, err
 	}
@@ -76,6 +88,7 @@ func NewAuthority(cfg AuthorityConfig) (*Authority, error) {
 	tmpl.DNSNames = []string{a.registry}
 	tmpl.PermittedDNSDomainsCritical = true
 	tmpl.PermittedDNSDomains = []string{a.registry}
+	tmpl.ExcludedIPRanges = allAddresses()
 	a.issuer, err = a.create(tmpl, a.root, cfg.IssuerKey.Public(), cfg.RootKey)
 	return a, err
 }
@@ -113,18 +126,39 @@ func (a *Authority) setDefaults() {
 	}
 	if a.rand == nil {
 		a.rand = rand.Reader
+	} else {
+		a.rand = &lockedReader{r: a.rand}
 	}
 }
 
-func (a *Authority) caTemplate(org, role string, life, def time.Duration) (*x509.Certificate, error) {
+// lockedReader lets goroutines share a reader that was not made for it.
+type lockedReader struct {
+	mu sync.Mutex
+	r  io.Reader
+}
+
+func (l *lockedReader) Read(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.r.Read(p)
+}
+
+func allAddresses() []*net.IPNet {
+	return []*net.IPNet{
+		{IP: net.IPv4zero.To4(), Mask: net.CIDRMask(0, 32)},
+		{IP: net.IPv6zero, Mask: net.CIDRMask(0, 128)},
+	}
+}
+
+func (a *Authority) caTemplate(org, role string, life time.Duration) (*x509.Certificate, error) {
 	serial, err := a.serial()
 	if err != nil {
 		return nil, err
 	}
-	if life == 0 {
-		life = def
-	}
 	subject := pkix.Name{CommonName: a.registry + " " + role}
+	if len(subject.CommonName) > maxCommonName {
+		subject.CommonName = role
+	}
 	if org != "" {
 		subject.Organization = []string{org}
 	}
@@ -174,18 +208,25 @@ func (a *Authority) Chain() [][]byte { return [][]byte{a.issuer.Raw, a.root.Raw}
 // Request asks for a device's certificate.
 type Request struct {
 	Name      string           // the device name; must lie in the registry's zone
-	Device    eid.ID           // for the subject's serial number
-	PublicKey crypto.PublicKey // the device's key
-	NotAfter  time.Time        // not later than the issuer's own end
+	Device    eid.ID           // for the subject's serial number; zero leaves it out
+	PublicKey crypto.PublicKey // the device's key, a P-256 *ecdsa.PublicKey
+	NotAfter  time.Time        // in the future, not later than the issuer's own end
 }
 
-// Issue signs a client certificate for a device and returns it in DER.
+// Issue signs a client certificate for a device and returns it in DER. What it
+// cannot certify it refuses with ErrAuthority.
 func (a *Authority) Issue(req Request) ([]byte, error) {
-	if req.NotAfter.After(a.issuer.NotAfter) {
+	now := a.now()
+	keyID, err := keyIdentifier(req.PublicKey)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("profile: issue: %w: %w", ErrAuthority, err)
+	case !req.NotAfter.After(now):
+		return nil, fmt.Errorf("profile: issue: %w: NotAfter is not in the future", ErrAuthority)
+	case req.NotAfter.After(a.issuer.NotAfter):
 		return nil, fmt.Errorf("profile: issue: %w: it would outlive its issuer, which ends %s",
 			ErrAuthority, a.issuer.NotAfter.Format(time.DateOnly))
-	}
-	if !inZone(req.Name, a.registry) {
+	case !inZone(req.Name, a.registry):
 		return nil, fmt.Errorf("profile: issue: %w: %q is not below %s", ErrAuthority, req.Name, a.registry)
 	}
 	serial, err := a.serial()
@@ -195,12 +236,13 @@ func (a *Authority) Issue(req Request) ([]byte, error) {
 	tmpl := &x509.Certificate{
 		SerialNumber: serial,
 		Subject:      pkix.Name{SerialNumber: req.Device.String()},
+		SubjectKeyId: keyID,
 		DNSNames:     []string{req.Name},
-		NotBefore:    a.now().Add(-backdate), NotAfter: req.NotAfter,
+		NotBefore:    now.Add(-backdate), NotAfter: req.NotAfter,
 		KeyUsage:    x509.KeyUsageDigitalSignature,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
 	}
-	if len(req.Name) <= 64 { // the upper bound of a common name (RFC 5280 appendix A)
+	if len(req.Name) <= maxCommonName {
 		tmpl.Subject.CommonName = req.Name
 	}
 	der, err := x509.CreateCertificate(a.rand, tmpl, a.issuer, req.PublicKey, a.signer)
@@ -208,6 +250,24 @@ func (a *Authority) Issue(req Request) ([]byte, error) {
 		return nil, fmt.Errorf("profile: issue %s: %w", req.Name, err)
 	}
 	return der, nil
+}
+
+// maxCommonName is the most characters of a common name (RFC 5280 appendix A).
+const maxCommonName = 64
+
+// keyIdentifier returns 160 bits of the SHA-256 of a device's key (RFC 7093
+// section 2), and an error unless it is one that cards and TLS stacks share.
+func keyIdentifier(key crypto.PublicKey) ([]byte, error) {
+	pub, ok := key.(*ecdsa.PublicKey)
+	if !ok || pub == nil || pub.Curve != elliptic.P256() {
+		return nil, errors.New("a device's key must be a P-256 *ecdsa.PublicKey")
+	}
+	point, err := pub.Bytes()
+	if err != nil {
+		return nil, fmt.Errorf("device key: %w", err)
+	}
+	sum := sha256.Sum256(point)
+	return sum[:20], nil
 }
 
 func inZone(name, zone string) bool {

@@ -1,13 +1,20 @@
 package profile_test
 
 import (
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/x509"
 	"encoding/pem"
+	mathrand "math/rand/v2"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -35,6 +42,10 @@ func TestAuthority(t *testing.T) {
 	require.Equal(t, name, c.Subject.CommonName)
 	require.Equal(t, deviceID.String(), c.Subject.SerialNumber)
 	require.Equal(t, 127, c.SerialNumber.BitLen())
+	require.Len(t, c.SubjectKeyId, 20)
+	require.NotEqual(t, c.SubjectKeyId, issue(t, a, name).SubjectKeyId)
+	require.NotEmpty(t, c.AuthorityKeyId)
+	require.Equal(t, a.Issuer().SubjectKeyId, c.AuthorityKeyId)
 	require.Equal(t, []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}, c.ExtKeyUsage)
 	require.NotEqual(t, c.SerialNumber, issue(t, a, name).SerialNumber)
 
@@ -60,42 +71,98 @@ func TestNameConstraintBites(t *testing.T) {
 	a, err := profile.NewAuthority(profile.AuthorityConfig{Registry: zone, RootKey: ecKey(t), IssuerKey: issuerKey})
 	require.NoError(t, err)
 	good := issue(t, a, name)
-	tmpl := &x509.Certificate{
-		SerialNumber: good.SerialNumber, DNSNames: []string{"www.bank.example"},
-		NotBefore: good.NotBefore, NotAfter: good.NotAfter,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, tmpl, a.Issuer(), ecKey(t).Public(), issuerKey)
-	require.NoError(t, err)
-	bad, err := x509.ParseCertificate(der)
-	require.NoError(t, err)
 	roots, inter := x509.NewCertPool(), x509.NewCertPool()
 	roots.AddCert(a.Root())
 	inter.AddCert(a.Issuer())
-	_, err = bad.Verify(x509.VerifyOptions{Roots: roots, Intermediates: inter, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}})
-	require.Error(t, err)
+	verify := func(tmpl x509.Certificate) error {
+		tmpl.SerialNumber, tmpl.NotBefore, tmpl.NotAfter = good.SerialNumber, good.NotBefore, good.NotAfter
+		der, err := x509.CreateCertificate(rand.Reader, &tmpl, a.Issuer(), ecKey(t).Public(), issuerKey)
+		require.NoError(t, err)
+		c, err := x509.ParseCertificate(der)
+		require.NoError(t, err)
+		_, err = c.Verify(x509.VerifyOptions{Roots: roots, Intermediates: inter, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}})
+		return err
+	}
+	require.NoError(t, verify(x509.Certificate{DNSNames: []string{"x." + zone}}))
+	require.Error(t, verify(x509.Certificate{DNSNames: []string{"www.bank.example"}}))
+	require.Error(t, verify(x509.Certificate{IPAddresses: []net.IP{net.IPv4(192, 0, 2, 1)}}))
+	require.Error(t, verify(x509.Certificate{IPAddresses: []net.IP{net.ParseIP("2001:db8::1")}}))
 }
 
 func TestAuthorityRefuses(t *testing.T) {
 	t.Parallel()
 	key := ecKey(t)
+	p384, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
+	require.NoError(t, err)
 	for _, cfg := range []profile.AuthorityConfig{
 		{Registry: "not a zone", RootKey: key, IssuerKey: key},
 		{Registry: zone, IssuerKey: key},
 		{Registry: zone, RootKey: key},
+		{Registry: zone, RootKey: key, IssuerKey: key, RootLife: -time.Hour},
+		{Registry: zone, RootKey: key, IssuerKey: key, IssuerLife: -time.Hour},
+		{Registry: zone, RootKey: key, IssuerKey: key, RootLife: time.Hour, IssuerLife: 2 * time.Hour},
+		{Registry: zone, RootKey: key, IssuerKey: p384},
+		{Registry: zone, RootKey: key, IssuerKey: key, Rand: strings.NewReader("too short")},
 	} {
 		_, err := profile.NewAuthority(cfg)
-		require.ErrorIs(t, err, profile.ErrAuthority)
+		require.Error(t, err)
+		if cfg.Rand == nil {
+			require.ErrorIs(t, err, profile.ErrAuthority)
+		}
 	}
 	a := newAuthority(t)
 	req := profile.Request{Name: name, Device: deviceID, PublicKey: key.Public(), NotAfter: a.Issuer().NotAfter.Add(time.Second)}
-	_, err := a.Issue(req)
+	_, err = a.Issue(req)
 	require.ErrorIs(t, err, profile.ErrAuthority, "outlives its issuer")
+	for what, end := range map[string]time.Time{"no end": {}, "past": time.Now().Add(-time.Second)} {
+		req.NotAfter = end
+		_, err = a.Issue(req)
+		require.ErrorIs(t, err, profile.ErrAuthority, what)
+	}
 	for _, bad := range []string{"", zone, "www.bank.example", "11.eviliotregistry.ca", "a b." + zone} {
 		_, err := a.Issue(profile.Request{Name: bad, Device: deviceID, PublicKey: key.Public(), NotAfter: time.Now().Add(time.Hour)})
 		require.ErrorIs(t, err, profile.ErrAuthority, bad)
 	}
-	_, err = a.Issue(profile.Request{Name: name, Device: eid.MustParse("1"), PublicKey: "no key", NotAfter: time.Now().Add(time.Hour)})
-	require.Error(t, err)
+	signing, _, err := ed25519.GenerateKey(rand.Reader)
+	require.NoError(t, err)
+	for what, pub := range map[string]any{
+		"none": nil, "no key": "no key", "nil": (*ecdsa.PublicKey)(nil), "empty": new(ecdsa.PublicKey),
+		"another curve": p384.Public(), "another algorithm": signing,
+	} {
+		_, err = a.Issue(profile.Request{Name: name, Device: eid.MustParse("1"), PublicKey: pub, NotAfter: time.Now().Add(time.Hour)})
+		require.ErrorIs(t, err, profile.ErrAuthority, what)
+	}
+}
+
+// Clock and serial numbers are the caller's, also from several goroutines, and
+// a zone too long for a common name still makes an authority.
+func TestAuthorityIsInjectable(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC)
+	zone := strings.Repeat("long.", 12) + zone
+	a, err := profile.NewAuthority(profile.AuthorityConfig{
+		Registry: zone, RootKey: ecKey(t), IssuerKey: ecKey(t), RootLife: 10 * 365 * 24 * time.Hour,
+		Now: func() time.Time { return now }, Rand: mathrand.NewChaCha8([32]byte{}),
+	})
+	require.NoError(t, err)
+	require.Equal(t, now.Add(-time.Hour), a.Root().NotBefore)
+	require.Equal(t, a.Root().NotAfter, a.Issuer().NotAfter, "a short root shortens the issuer")
+	require.Equal(t, "issuing CA", a.Issuer().Subject.CommonName)
+	key := ecKey(t)
+	serials := make([]string, 8)
+	var wg sync.WaitGroup
+	for i := range serials {
+		wg.Go(func() {
+			der, err := a.Issue(profile.Request{Name: "1.2." + zone, PublicKey: key.Public(), NotAfter: now.Add(time.Hour)})
+			if c, parseErr := x509.ParseCertificate(der); err == nil && parseErr == nil {
+				serials[i] = c.SerialNumber.String()
+			}
+		})
+	}
+	wg.Wait()
+	slices.Sort(serials)
+	require.NotEmpty(t, serials[0])
+	require.Len(t, slices.Compact(serials), 8)
 }
 
 func TestLoadAuthority(t *testing.T) {
