@@ -31,13 +31,17 @@ var device = eid.MustParse("1000000000000007")
 // RunKeySuite runs every case. newKey returns another key at every call and
 // arranges for its end with t.Cleanup.
 func RunKeySuite(t *testing.T, newKey func(t *testing.T) hpke.PrivateKey) {
-	for name, run := range map[string]func(*testing.T, func(*testing.T) hpke.PrivateKey){
-		"opens_what_is_sealed_to_it":      opens,
-		"opens_nothing_else":              opensNothingElse,
-		"its_public_key_survives_as_text": publicKeyText,
-		"opens_from_several_goroutines":   concurrent,
+	for _, rule := range []struct {
+		name string
+		run  func(*testing.T, func(*testing.T) hpke.PrivateKey)
+	}{
+		{"opens_what_is_sealed_to_it", opens},
+		{"opens_nothing_else", opensNothingElse},
+		{"refuses_what_nobody_sealed", refusesRubbish},
+		{"its_public_key_survives_as_text", publicKeyText},
+		{"opens_from_several_goroutines", concurrent},
 	} {
-		t.Run(name, func(t *testing.T) { run(t, newKey) })
+		t.Run(rule.name, func(t *testing.T) { rule.run(t, newKey) })
 	}
 }
 
@@ -104,8 +108,41 @@ func opensNothingElse(t *testing.T, newKey func(*testing.T) hpke.PrivateKey) {
 	}
 }
 
+// refusesRubbish goes round the seal's signature, which would stop all this, to
+// what a key back end sees: an encapsulated key and a ciphertext from anybody.
+func refusesRubbish(t *testing.T, newKey func(*testing.T) hpke.PrivateKey) {
+	key := newKey(t)
+	kdf, aead := hpke.HKDFSHA256(), hpke.AES128GCM()
+	good, err := hpke.Seal(key.PublicKey(), kdf, aead, nil, []byte("plain"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if plain, err := hpke.Open(key, kdf, aead, nil, good); err != nil || string(plain) != "plain" {
+		t.Fatalf("got %q, %v", plain, err)
+	}
+	changed := func(at int) []byte {
+		b := bytes.Clone(good)
+		b[at] ^= 1
+		return b
+	}
+	for name, b := range map[string][]byte{
+		"nothing":                     nil,
+		"half":                        good[:len(good)/2],
+		"zeros":                       make([]byte, len(good)),
+		"another encapsulated key":    changed(1),
+		"another end of it":           changed(len(good) - len("plain") - 16 - 1),
+		"another ciphertext":          changed(len(good) - 17),
+		"another authentication code": changed(len(good) - 1),
+	} {
+		if plain, err := hpke.Open(key, kdf, aead, nil, b); err == nil {
+			t.Errorf("%s: opened as %q", name, plain)
+		}
+	}
+}
+
 func publicKeyText(t *testing.T, newKey func(*testing.T) hpke.PrivateKey) {
-	pub := newKey(t).PublicKey()
+	key := newKey(t)
+	pub := key.PublicKey()
 	text := profile.FormatPublicKey(pub)
 	again, err := profile.ParsePublicKey(text)
 	if err != nil {
@@ -113,6 +150,10 @@ func publicKeyText(t *testing.T, newKey func(*testing.T) hpke.PrivateKey) {
 	}
 	if again.KEM().ID() != pub.KEM().ID() || !bytes.Equal(again.Bytes(), pub.Bytes()) || profile.FormatPublicKey(again) != text {
 		t.Fatal("the key changed on its way through text")
+	}
+	sealed, _, o := seal(t, again)
+	if _, err := open(sealed, key, o); err != nil {
+		t.Fatal(err)
 	}
 }
 
