@@ -1,13 +1,14 @@
 package profile_test
 
 import (
-	"crypto/ecdh"
 	"crypto/ed25519"
 	"crypto/hpke"
 	"crypto/rand"
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/pem"
+	"errors"
+	"fmt"
 	"os/exec"
 	"strings"
 	"testing"
@@ -87,11 +88,9 @@ func TestPublicKeyFromOpenSSL(t *testing.T) {
 }
 
 func FuzzParsePublicKey(f *testing.F) {
-	key, err := ecdh.P256().GenerateKey(rand.Reader)
-	require.NoError(f, err)
-	pub, err := hpke.NewDHKEMPublicKey(key.PublicKey())
-	require.NoError(f, err)
-	f.Add(profile.FormatPublicKey(pub))
+	for _, v := range vectors(f) {
+		f.Add(v.Public)
+	}
 	f.Add("0010:AAAA")
 	f.Add("-----BEGIN PUBLIC KEY-----\n-----END PUBLIC KEY-----\n")
 	f.Fuzz(func(t *testing.T, in string) {
@@ -105,4 +104,28 @@ func FuzzParsePublicKey(f *testing.F) {
 		require.NoError(t, err)
 		require.Equal(t, text, profile.FormatPublicKey(again))
 	})
+}
+
+func ExampleParsePublicKey() {
+	key, err := profile.ParsePublicKey("MCowBQYDK2VuAyEACfAgwVKnlZQJ3pKOP8vQhuqQyjNvHoVEm49H9Y7S8mU=")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Printf("KEM %04x\n", key.KEM().ID())
+	_, err = profile.ParsePublicKey("0010:AAAA")
+	fmt.Println(errors.Is(err, profile.ErrKey))
+	// Output:
+	// KEM 0020
+	// true
+}
+
+func ExampleFormatPublicKey() {
+	key, err := profile.ParsePublicKey(" 0020:CfAgwVKnlZQJ3pKOP8vQhuqQyjNvHoVEm49H9Y7S8mU=\n")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(profile.FormatPublicKey(key))
+	// Output: MCowBQYDK2VuAyEACfAgwVKnlZQJ3pKOP8vQhuqQyjNvHoVEm49H9Y7S8mU=
 }

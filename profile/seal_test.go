@@ -10,7 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -211,41 +210,6 @@ func FuzzParseSealed(f *testing.F) {
 			}
 		}
 	})
-}
-
-func ExampleAuthority_Seal() {
-	t := new(testing.T)
-	authority, euiccKey, deviceKey := newAuthority(t), agreementKey(t), ecKey(t)
-	id := eid.MustParse("1000000000000001")
-	end := time.Now().AddDate(1, 0, 0)
-
-	der, err := authority.Issue(profile.Request{Name: name, Device: id, PublicKey: deviceKey.Public(), NotAfter: end})
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	pkcs8, _ := x509.MarshalPKCS8PrivateKey(deviceKey)
-	sealed, err := authority.Seal(euiccKey.PublicKey(), &profile.Profile{
-		ID: 11, Device: id, Registry: "iotregistry.ca", Name: name, Host: "parkoserv.ca", Port: 443,
-		Certificate: der, PrivateKey: pkcs8, CACertificates: authority.Chain(), NotBefore: time.Now(), NotAfter: end,
-	})
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-
-	// In the device:
-	s, err := profile.ParseSealed(sealed)
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	p, err := s.Open(euiccKey, profile.OpenOptions{Device: id, Registry: "iotregistry.ca", Trust: trust(authority)})
-	fmt.Println(p, err)
-	fmt.Println("its key prints as", p.PrivateKey)
-	// Output:
-	// IoT profile 11 of device 1000000000000001 for parkoserv.ca:443 <nil>
-	// its key prints as *****
 }
 
 func BenchmarkSeal(b *testing.B) {
