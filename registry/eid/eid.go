@@ -44,7 +44,7 @@ var (
 	ErrEmpty       = errors.New("no device ID given")
 	ErrCharacter   = errors.New("a device ID has decimal digits only (an ICCID of 19 digits may end in the filler F)")
 	ErrSpreadsheet = errors.New("a spreadsheet has rounded this number: format the column as text and export it again")
-	ErrLength      = errors.New("a device ID has 1 to 20 digits, or 32 for an EID")
+	ErrLength      = errors.New("a device ID has 1 to 20 digits, or 32 for an EID: a digit is missing or too many")
 	ErrCheck       = errors.New("the check digits do not fit: a digit is wrong")
 )
 
@@ -89,7 +89,7 @@ func parse(s string) (ID, error) {
 	case digits >= 0:
 		return ID{}, ErrCharacter
 	case len(s) == eidDigits:
-		return checked(EID, s, mod97(s) == 1)
+		return checked(EID, s, s[eidDigits-2:] == checkDigits(s[:eidDigits-2]))
 	case len(s) > maxDecimal:
 		return ID{}, fmt.Errorf("%w; this has %d", ErrLength, len(s))
 	case len(s) >= 18 && strings.HasPrefix(s, "89"):
@@ -114,19 +114,30 @@ func looksRounded(s string) bool {
 }
 
 func checked(k Kind, s string, ok bool) (ID, error) {
-	if !ok {
-		return ID{}, fmt.Errorf("%w (this looks like an %s)", ErrCheck, k)
+	switch {
+	case ok:
+		return ID{k, s}, nil
+	case strings.Trim(s[spreadsheetDigits:], "0") == "":
+		return ID{}, ErrSpreadsheet
 	}
-	return ID{k, s}, nil
+	return ID{}, fmt.Errorf("%w (this looks like an %s)", ErrCheck, k)
 }
 
-// mod97 is the remainder of the decimal number s by 97 (ISO 7064 MOD 97-10).
-func mod97(s string) int {
+// spreadsheetDigits is how many digits of a number a spreadsheet keeps; it puts
+// zeros in place of the rest.
+const spreadsheetDigits = 15
+
+// checkDigits returns the two digits that complete the first 30 of an EID: 98
+// minus the remainder by 97 of these and two zeros (ISO 7064 MOD 97-10, SGP.29
+// section 4). They are 02 to 98. Dividing the whole by 97 would take 00, 01 and
+// 99 for 97, 98 and 02.
+func checkDigits(first string) string {
 	n := 0
-	for i := range len(s) {
-		n = (n*10 + int(s[i]-'0')) % 97
+	for i := range len(first) {
+		n = (n*10 + int(first[i]-'0')) % 97
 	}
-	return n
+	n = 98 - n*100%97
+	return string([]byte{byte('0' + n/10), byte('0' + n%10)})
 }
 
 // luhn checks the last digit of s (ISO/IEC 7812-1 annex B).
@@ -144,13 +155,12 @@ func luhn(s string) bool {
 	return sum%10 == 0
 }
 
-// New makes an EID from its first 30 digits by adding the two check digits
-// (SGP.29 section 4).
+// New makes an EID from its first 30 digits by adding the two check digits.
 func New(first string) (ID, error) {
 	if len(first) != eidDigits-2 || strings.Trim(first, "0123456789") != "" {
 		return ID{}, fmt.Errorf("eid: new: %w: give the first 30 digits", ErrLength)
 	}
-	return ID{EID, fmt.Sprintf("%s%02d", first, 98-mod97(first+"00"))}, nil
+	return ID{EID, first + checkDigits(first)}, nil
 }
 
 // MustParse is Parse for IDs written in a program; it panics on an error.

@@ -3,6 +3,7 @@ package eid_test
 import (
 	"encoding/json"
 	"fmt"
+	"math/big"
 	"strings"
 	"testing"
 
@@ -57,6 +58,8 @@ func TestParseRefuses(t *testing.T) {
 		"890490321234512345123456789012355": eid.ErrLength,
 		"8912230200031060004F":              eid.ErrCheck,
 		"123456789012345678901":             eid.ErrLength,
+		"89049032123451200000000000000000":  eid.ErrSpreadsheet,
+		"8912230200031060000":               eid.ErrSpreadsheet,
 	} {
 		id, err := eid.Parse(in)
 		require.ErrorIs(t, err, want, in)
@@ -81,11 +84,34 @@ func TestNew(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, id, eid.MustParse(id.String()))
 	}
-	for _, bad := range []string{"", "89", strings.Repeat("x", 30)} {
+	for _, bad := range []string{"", "89", strings.Repeat("x", 30), strings.Repeat("8", 32)} {
 		_, err := eid.New(bad)
 		require.ErrorIs(t, err, eid.ErrLength)
 	}
 	require.Panics(t, func() { eid.MustParse("x") })
+}
+
+// Each 30 digits have one pair of check digits, although the remainder of the
+// whole by 97 is 1 for two pairs of some.
+func TestCheckDigitsAreUnique(t *testing.T) {
+	t.Parallel()
+	pairs := map[string]bool{}
+	for i := range 97 {
+		first := fmt.Sprintf("89049032%022d", i)
+		made, err := eid.New(first)
+		require.NoError(t, err)
+		pairs[made.String()[30:]] = true
+		for check := range 100 {
+			text := fmt.Sprintf("%s%02d", first, check)
+			_, err := eid.Parse(text)
+			require.Equal(t, text == made.String(), err == nil, text)
+		}
+		n, ok := new(big.Int).SetString(made.String(), 10)
+		require.True(t, ok)
+		require.Equal(t, int64(1), n.Mod(n, big.NewInt(97)).Int64(), "SGP.29's own rule")
+	}
+	require.Len(t, pairs, 97)
+	require.True(t, pairs["02"] && pairs["98"])
 }
 
 func TestText(t *testing.T) {
