@@ -28,8 +28,9 @@ const (
 const maxKeyText = 8 << 10
 
 // ParsePublicKey reads an eUICC's key-agreement key as makers write it: PEM or
-// bare base64 of a SubjectPublicKeyInfo for P-256 and X25519 keys, or
-// "<KEM id in hex>:<base64 of the raw key>" for every KEM of crypto/hpke.
+// bare base64 of a SubjectPublicKeyInfo for X25519 and the NIST curves from
+// P-256 up, or "<KEM id in hex>:<base64 of the raw key>" for every KEM of
+// crypto/hpke. Points are checked to be on their curve. Errors wrap ErrKey.
 func ParsePublicKey(text string) (hpke.PublicKey, error) {
 	text = strings.TrimSpace(text)
 	if len(text) > maxKeyText {
@@ -97,8 +98,8 @@ func parseRaw(id, text string) (hpke.PublicKey, error) {
 }
 
 // FormatPublicKey writes a key in the one form under which it is kept and
-// compared: base64 of its SubjectPublicKeyInfo where it has one, otherwise KEM
-// number and raw bytes.
+// compared: base64 of its SubjectPublicKeyInfo for P-256 and X25519, otherwise
+// KEM number and raw bytes.
 func FormatPublicKey(key hpke.PublicKey) string {
 	raw := key.Bytes()
 	var curve ecdh.Curve

@@ -55,8 +55,8 @@ func (c *Card) PublicKey() hpke.PublicKey { return c.cfg.Key.PublicKey() }
 
 // Install opens a sealed profile and makes it the current one. It must be for
 // this card, of its registry, newer than the current one, and signed by whom
-// trust accepts; see (*profile.Sealed).Open for the errors. A refused profile
-// changes nothing.
+// trust accepts; see [profile.Sealed.Open] for the errors. A refused profile
+// changes nothing. Of several calls at a time the newest profile wins.
 func (c *Card) Install(sealed []byte, trust func(chain []*x509.Certificate) error) (*profile.Profile, error) {
 	s, err := profile.ParseSealed(sealed)
 	if err != nil {
@@ -78,7 +78,8 @@ func (c *Card) Install(sealed []byte, trust func(chain []*x509.Certificate) erro
 	return p, nil
 }
 
-// Current returns the installed profile, and whether there is one.
+// Current returns the installed profile, and whether there is one. It is the
+// card's own: do not change it.
 func (c *Card) Current() (*profile.Profile, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
