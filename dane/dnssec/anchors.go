@@ -115,7 +115,7 @@ func ParseAnchors(r io.Reader) (*Anchors, error) {
 	switch {
 	case strings.HasPrefix(text, "<"):
 		err = b.xml(text)
-	case strings.Contains(text, "{"):
+	case isBIND(text):
 		err = b.bind(text)
 	default:
 		err = b.zoneText(text)

@@ -80,6 +80,16 @@ func agrees(ds *dns.DS, flags uint16, public string) error {
 	return nil
 }
 
+// isBIND looks for a clause that BIND keeps anchors in.
+func isBIND(text string) bool {
+	for _, clause := range []string{"trust-anchors", "trusted-keys", "managed-keys"} {
+		if _, rest, ok := strings.Cut(text, clause); ok && strings.HasPrefix(strings.TrimSpace(rest), "{") {
+			return true
+		}
+	}
+	return false
+}
+
 // bind reads BIND's trust-anchors, trusted-keys and managed-keys clauses: name,
 // kind (absent in trusted-keys), three numbers, quoted data.
 func (b *anchorBuilder) bind(text string) error {
@@ -110,26 +120,32 @@ func (b *anchorBuilder) bind(text string) error {
 	return nil
 }
 
-// bindBody drops comments, clause names and braces.
+// bindBody returns what stands between braces, without comments.
 func bindBody(text string) string {
 	var body strings.Builder
-	for _, line := range strings.Split(text, "\n") {
-		line, _, _ = strings.Cut(line, "#")
-		line = cutOutsideQuotes(line, "//")
-		if i := strings.LastIndex(line, "{"); i >= 0 {
-			line = line[i+1:]
+	inside, quoted := false, false
+	for i := 0; i < len(text); i++ {
+		rest, skip := text[i:], 0
+		switch {
+		case text[i] == '"':
+			quoted = !quoted
+		case quoted:
+		case text[i] == '#' || strings.HasPrefix(rest, "//"):
+			skip = strings.IndexByte(rest+"\n", '\n')
+		case strings.HasPrefix(rest, "/*"):
+			skip = strings.Index(rest+"*/", "*/") + 2
+		case text[i] == '{':
+			inside, skip = true, 1
+		case text[i] == '}':
+			inside, skip = false, 1
 		}
-		body.WriteString(strings.ReplaceAll(line, "}", " ") + "\n")
+		if skip > 0 {
+			i += skip - 1
+			continue
+		}
+		if inside {
+			body.WriteByte(text[i])
+		}
 	}
 	return body.String()
-}
-
-// cutOutsideQuotes drops a comment, but not a part of quoted base64.
-func cutOutsideQuotes(line, mark string) string {
-	for i := 0; i+len(mark) <= len(line); i++ {
-		if line[i:i+len(mark)] == mark && strings.Count(line[:i], `"`)%2 == 0 {
-			return line[:i]
-		}
-	}
-	return line
 }

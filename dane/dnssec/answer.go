@@ -22,6 +22,10 @@ type judgement struct {
 
 // judge validates one of the versions of an RRset that came.
 func (v *validation) judge(sets []*rrset) judgement {
+	a := v.anchors.over(side(sets[0].owner, sets[0].typ), v.now)
+	if a == nil || a.negative {
+		return v.judgeUnsigned(sets[0])
+	}
 	var failed *judgement
 	note := func(j judgement) {
 		if failed == nil || (j.zone.status == Secure && failed.zone.status != Secure) {
@@ -29,7 +33,7 @@ func (v *validation) judge(sets []*rrset) judgement {
 		}
 	}
 	for _, rs := range sets {
-		for _, signer := range signers(rs) {
+		for _, signer := range signers(rs, a.name) {
 			z := v.zone(signer)
 			j := judgement{status: z.status, err: z.err, missing: z.missing, set: rs, zone: z, win: z.win}
 			switch z.status {
@@ -80,10 +84,14 @@ func side(n name, typ uint16) name {
 }
 
 // signers lists who may have signed a set, the deepest first, at most two: the
-// zone of the name, and for DS one above it (RFC 4035 section 5.3.1).
-func signers(rs *rrset) []name {
+// zone of the name, and for DS one above it (RFC 4035 section 5.3.1). What is
+// above the anchor has no say: the longest match decides.
+func signers(rs *rrset, top name) []name {
 	var list []name
 	for _, s := range rs.sigs {
+		if !s.signer.within(top) {
+			continue
+		}
 		if rs.typ == dns.TypeDS && rs.owner != root && s.signer == rs.owner {
 			continue
 		}
@@ -320,17 +328,18 @@ func (a *answer) deny() {
 		z := v.zone(signer)
 		switch z.status {
 		case Insecure:
-			a.insecureDenial(z)
+			a.insecureDenial(z, z.err)
 			return
 		case Secure:
 			outer := v.trail
 			v.trail = &trail{sets: slices.Clone(outer.sets), win: outer.win}
 			if d, ok := v.denial(z, n, t); ok {
+				if d.err != nil { // the proof says only that nothing is signed there
+					a.insecureDenial(z, d.err)
+					return
+				}
 				v.follow(z)
 				a.rcode = d.rcode
-				if d.err != nil {
-					a.end(Insecure, d.err)
-				}
 				return
 			}
 			v.trail = outer
@@ -339,7 +348,7 @@ func (a *answer) deny() {
 	z := v.cover(side(n, t))
 	switch z.status {
 	case Insecure:
-		a.insecureDenial(z)
+		a.insecureDenial(z, z.err)
 	case Secure:
 		e := a.fail(CodeNSECMissing, "RFC 4035 section 5.4", ErrNoProof)
 		e.Zone = z.name.String()
@@ -357,8 +366,9 @@ func (a *answer) deny() {
 	}
 }
 
-// insecureDenial takes the upstream's word where nothing is signed, if it gave it.
-func (a *answer) insecureDenial(z *zone) {
+// insecureDenial takes the upstream's word where nothing is signed, if it gave
+// it: below the zone, or in an opt-out span of it.
+func (a *answer) insecureDenial(z *zone, reason error) {
 	a.v.follow(z)
 	rcode, ok := a.v.recs.replies[question{a.cur, a.q.typ}]
 	if !ok && a.cur != a.q.name && !a.v.online {
@@ -366,20 +376,24 @@ func (a *answer) insecureDenial(z *zone) {
 	}
 	if ok && (rcode == dns.RcodeSuccess || rcode == dns.RcodeNameError) {
 		a.rcode = rcode
-		a.end(Insecure, z.err)
+		a.end(Insecure, reason)
 		return
 	}
 	status, _, err := a.v.absent(question{a.cur, a.q.typ}, a.fail(CodeOther, "", ErrMissing))
 	a.end(status, err)
 }
 
-// deniers lists the zones at or above a name whose denial records came, the
-// deepest first, at most four.
+// deniers lists the zones at or above a name, and not above its anchor, whose
+// denial records came, the deepest first, at most four.
 func (v *validation) deniers(n name) []name {
+	a := v.anchors.over(n, v.now)
+	if a == nil || a.negative {
+		return nil
+	}
 	var list []name
 	add := func(rs *rrset) {
 		for _, s := range rs.sigs {
-			if n.within(s.signer) && !slices.Contains(list, s.signer) {
+			if n.within(s.signer) && s.signer.within(a.name) && !slices.Contains(list, s.signer) {
 				list = append(list, s.signer)
 			}
 		}
@@ -410,7 +424,9 @@ func (v *validation) denial(z *zone, n name, t uint16) (denial, bool) {
 			return d, true
 		}
 	}
-	if excessive != nil && v.proves(excessive.set, z) {
+	// Further down the walk from the anchor says whether this is the zone of
+	// the name at all.
+	if excessive != nil && side(n, t) == z.name && v.proves(excessive.set, z) {
 		e.Code, e.Rule, e.Err = CodeUnsupportedIterations, "RFC 9276 section 3.2", ErrIterations
 		return denial{rcode: v.recs.replies[question{n, t}], err: e}, true
 	}
