@@ -238,8 +238,8 @@ func labOther(s, alternative string) string {
 func labOnSig(f func(*dns.RRSIG)) func(*lab, dns.RR) []dns.RR {
 	return func(_ *lab, rr dns.RR) []dns.RR {
 		s, ok := rr.(*dns.RRSIG)
-		if !ok {
-			return nil
+		if !ok || len(s.Signature) < 32 || s.Signature[0] == '!' {
+			return nil // no signature, or broken already
 		}
 		f(s)
 		return []dns.RR{s}
