@@ -62,7 +62,7 @@ func (r *Resolver) Lookup(ctx context.Context, name string, qtype uint16) (*Resu
 
 func (r *Resolver) setUp() {
 	if r.Exchanger == nil {
-		r.system = systemExchanger()
+		r.system = newSystem()
 	}
 	if r.Anchors == nil {
 		r.iana = IANAAnchors()
