@@ -68,6 +68,9 @@ func (r *Registry) PutAccount(ctx context.Context, actor Actor, a Account) error
 		}
 		var version uint64
 		if old != nil {
+			if old.Role != a.Role {
+				return &Error{Op: op, Err: fmt.Errorf("%w: account %q is a %s and cannot become a %s", ErrInvalid, a.ID, old.Role, a.Role)}
+			}
 			version = old.version
 		}
 		return tx.Put(ctx, TableAccounts, Record{Key: a.ID, Parent: string(a.Role), Version: version, Body: encode(a)})

@@ -18,8 +18,8 @@ type IssuedCode struct {
 }
 
 // IssueCodes draws an authorization code for each of the owner's devices and
-// replaces any earlier one. The registry keeps only salted hashes, so codes
-// that are lost must be drawn again.
+// replaces any earlier one; a device named twice gets one code. The registry
+// keeps only salted hashes, so codes that are lost must be drawn again.
 func (r *Registry) IssueCodes(ctx context.Context, actor Actor, ids ...eid.ID) ([]IssuedCode, error) {
 	out := make([]IssuedCode, len(ids))
 	for start, batch := range chunks(ids, r.Batch) {
@@ -39,8 +39,13 @@ func (r *Registry) issueCodes(ctx context.Context, tx Tx, actor Actor, ids []eid
 		return err
 	}
 	now := r.now()
-	recs := map[string]Record{}
+	recs, drawn := map[string]Record{}, map[eid.ID]int{}
 	for i, id := range ids {
+		if first, ok := drawn[id]; ok {
+			out[i] = out[first]
+			continue
+		}
+		drawn[id] = i
 		out[i] = IssuedCode{Device: id}
 		d := devices[id.String()]
 		err := ErrNotFound

@@ -36,6 +36,12 @@ func (r *Registry) commit(ctx context.Context, tx Tx, op string, plans []*plan, 
 		if p.parcel.profile == nil {
 			continue
 		}
+		// First what may have changed, then the code: one that is used up for
+		// nothing would be lost to its owner.
+		if d == nil || d.version != p.device.version {
+			p.fail(op, ErrConflict)
+			continue
+		}
 		if p.move {
 			if err := r.useCode(ctx, tx, d, p.code); errors.Is(err, ErrAuthCode) {
 				p.fail(op, err)
@@ -43,10 +49,6 @@ func (r *Registry) commit(ctx context.Context, tx Tx, op string, plans []*plan, 
 			} else if err != nil {
 				return nil, err
 			}
-		}
-		if d == nil || d.version != p.device.version {
-			p.fail(op, ErrConflict)
-			continue
 		}
 		m, err := r.supersede(ctx, tx, d, p)
 		if err != nil {

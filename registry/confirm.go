@@ -70,7 +70,8 @@ func (r *Registry) confirmBatch(ctx context.Context, tx Tx, actor Actor, cs []Co
 			continue
 		}
 		seen[p.ID] = true
-		if p.Status.rank() < ProfileConnected.rank() {
+		// A device that failed to install and connects all the same has it.
+		if p.Status.rank() < ProfileConnected.rank() || p.Status == ProfileFailed {
 			p.Status, p.Updated = ProfileConnected, r.now()
 			recs = append(recs, profileRecord(p))
 		}

@@ -310,6 +310,39 @@ func TestOneOfManyMovesWins(t *testing.T) {
 	require.Len(t, b.profiles(id), 2, "one live profile")
 }
 
+// A move that loses to another change of the device keeps the owner's code.
+func TestLostRaceKeepsTheCode(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	id := b.active(1)[0]
+	code := b.code(id)
+	meddled := false
+	reg, err := registry.New(func() registry.Config {
+		cfg := b.reg.Config
+		cfg.Trace = func(step string, _ int, _ time.Duration) {
+			if step != "build" || meddled {
+				return
+			}
+			meddled = true // between judging the code and using it
+			require.NoError(t, b.store.Update(t.Context(), func(tx registry.Tx) error {
+				recs, err := tx.Get(t.Context(), registry.TableDevices, id.String())
+				if err != nil {
+					return err
+				}
+				return tx.Put(t.Context(), registry.TableDevices, recs...)
+			}))
+		}
+		return cfg
+	}())
+	require.NoError(t, err)
+	move := []registry.Move{{Device: id, Code: code}}
+	results, err := reg.Move(t.Context(), carPark, move, registry.MoveOptions{})
+	require.NoError(t, err)
+	require.ErrorIs(t, results[0].Err, registry.ErrConflict)
+	results, err = reg.Move(t.Context(), carPark, move, registry.MoveOptions{})
+	b.allDone(results, err)
+}
+
 func TestCodesAreForTheOwner(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
@@ -327,6 +360,10 @@ func TestCodesAreForTheOwner(t *testing.T) {
 	require.NoError(t, err)
 	require.ErrorIs(t, codes[0].Err, registry.ErrNotFound)
 	require.Equal(t, b.clock().Add(registry.DefaultCodeTTL), codes[2].Expires)
+	require.Equal(t, codes[1], codes[2], "a device named twice gets one code")
+	results, err := b.reg.Activate(t.Context(), parko, id)
+	b.allDone(results, err)
+	require.NoError(t, b.move(carPark, id, codes[1].Code).Err)
 }
 
 // TestInterrupted takes away zone and operator at every step and lets Resume
@@ -464,6 +501,7 @@ func TestAccounts(t *testing.T) {
 	require.ErrorIs(t, b.reg.PutAccount(ctx, parko, registry.Account{ID: "x", Role: registry.RoleOwner}), registry.ErrForbidden)
 	require.ErrorIs(t, b.reg.PutAccount(ctx, root, registry.Account{ID: "x", Role: "king"}), registry.ErrInvalid)
 	require.ErrorIs(t, b.reg.PutAccount(ctx, root, registry.Account{ID: "x", Role: registry.RoleASP}), registry.ErrInvalid)
+	require.ErrorIs(t, b.reg.PutAccount(ctx, root, registry.Account{ID: parko.Account, Role: registry.RoleOwner}), registry.ErrInvalid)
 	require.NoError(t, b.reg.PutAccount(ctx, root, registry.Account{ID: parko.Account, Role: parko.Role, Host: "new.parkoserv.ca", Port: 8443}))
 }
 

@@ -28,7 +28,7 @@ func main() {
 	// A thousand devices in one process make much garbage and keep little: trade
 	// some memory for time, up to a bound.
 	debug.SetGCPercent(400)
-	debug.SetMemoryLimit(512 << 20)
+	debug.SetMemoryLimit(1 << 30)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	stop()
