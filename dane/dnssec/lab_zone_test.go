@@ -608,3 +608,5 @@ func (r *labRecorder) messages() []*dns.Msg {
 	}
 	return list
 }
+
+func (l *lab) clock() time.Time { return l.now }
