@@ -46,6 +46,10 @@ func TestAuthority(t *testing.T) {
 	require.NotEqual(t, c.SubjectKeyId, issue(t, a, name).SubjectKeyId)
 	require.NotEmpty(t, c.AuthorityKeyId)
 	require.Equal(t, a.Issuer().SubjectKeyId, c.AuthorityKeyId)
+	require.True(t, a.Issuer().MaxPathLenZero && a.Issuer().PermittedDNSDomainsCritical)
+	require.Equal(t, []string{zone}, a.Issuer().PermittedDNSDomains)
+	require.Equal(t, 1, a.Root().MaxPathLen)
+	require.True(t, a.Root().IsCA && a.Issuer().IsCA && !c.IsCA)
 	require.Equal(t, []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}, c.ExtKeyUsage)
 	require.NotEqual(t, c.SerialNumber, issue(t, a, name).SerialNumber)
 
@@ -156,6 +160,9 @@ func TestAuthorityIsInjectable(t *testing.T) {
 			der, err := a.Issue(profile.Request{Name: "1.2." + zone, PublicKey: key.Public(), NotAfter: now.Add(time.Hour)})
 			if c, parseErr := x509.ParseCertificate(der); err == nil && parseErr == nil {
 				serials[i] = c.SerialNumber.String()
+				if c.SerialNumber.BitLen() != 127 {
+					t.Errorf("serial number of %d bits", c.SerialNumber.BitLen())
+				}
 			}
 		})
 	}

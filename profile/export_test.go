@@ -2,6 +2,7 @@ package profile
 
 import (
 	"bytes"
+	"crypto/hpke"
 	"testing"
 )
 
@@ -14,6 +15,26 @@ func Resign(t testing.TB, b []byte, s Signer) []byte {
 	msg, err := appendBody(bytes.Clone(old.header), s.Chain, old.enc, old.ct)
 	must(t, err)
 	sig, err := s.sign(msg)
+	must(t, err)
+	out, err := appendSignature(msg, sig)
+	must(t, err)
+	return out
+}
+
+// SealAs seals p under a header that says what Seal would not write.
+func SealAs(t testing.TB, to hpke.PublicKey, p *Profile, a *Authority, aead uint16, bind Binding) []byte {
+	t.Helper()
+	plain, err := p.Encode()
+	must(t, err)
+	header, err := appendHeader(nil, to.KEM().ID(), sealKDF().ID(), aead, bind)
+	must(t, err)
+	enc, sender, err := hpke.NewSender(to, sealKDF(), sealAEAD(), info(header))
+	must(t, err)
+	ct, err := sender.Seal(nil, plain)
+	must(t, err)
+	msg, err := appendBody(header, a.Chain(), enc, ct)
+	must(t, err)
+	sig, err := Signer{Key: a.signer}.sign(msg)
 	must(t, err)
 	out, err := appendSignature(msg, sig)
 	must(t, err)

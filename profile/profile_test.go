@@ -44,6 +44,12 @@ func TestEncodeDecode(t *testing.T) {
 	got, err = profile.Decode(more)
 	require.NoError(t, err)
 	require.Equal(t, p, got)
+
+	// But no other format, and not without end.
+	_, err = profile.Decode(bytes.Replace(b, []byte("iot-profile/1"), []byte("iot-profile/2"), 1))
+	require.ErrorIs(t, err, profile.ErrInvalid)
+	_, err = profile.Decode(append(bytes.Clone(b), bytes.Repeat([]byte(" "), profile.MaxEncoded)...))
+	require.ErrorIs(t, err, profile.ErrInvalid)
 }
 
 func TestChecks(t *testing.T) {

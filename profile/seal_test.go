@@ -153,6 +153,77 @@ func TestEveryByteCounts(t *testing.T) {
 	require.ErrorIs(t, err, profile.ErrMalformed)
 }
 
+// What Seal never writes is not believed for being signed.
+func TestHeadersThatSealDoesNotWrite(t *testing.T) {
+	t.Parallel()
+	a, key := newAuthority(t), agreementKey(t)
+	p := newProfile(t, a)
+	const aes128, exportOnly, unknown = 0x0001, 0xffff, 0x1234
+	for name, c := range map[string]struct {
+		aead   uint16
+		change func(*profile.Binding)
+		want   error
+	}{
+		"as Seal does":       {aes128, func(*profile.Binding) {}, nil},
+		"another profile ID": {aes128, func(b *profile.Binding) { b.ProfileID++ }, profile.ErrMalformed},
+		"no encryption":      {exportOnly, func(*profile.Binding) {}, profile.ErrOpen},
+		"unknown encryption": {unknown, func(*profile.Binding) {}, profile.ErrOpen},
+		"another encryption": {aes128 + 1, func(*profile.Binding) {}, profile.ErrOpen},
+		"no profile ID":      {aes128, func(b *profile.Binding) { b.ProfileID = 0 }, profile.ErrMalformed},
+		"no device":          {aes128, func(b *profile.Binding) { b.Device = eid.ID{} }, profile.ErrMalformed},
+		"no registry":        {aes128, func(b *profile.Binding) { b.Registry = "" }, profile.ErrMalformed},
+		"no registry's name": {aes128, func(b *profile.Binding) { b.Registry = "a b" }, profile.ErrMalformed},
+	} {
+		bind := p.Binding()
+		c.change(&bind)
+		got, err := open(profile.SealAs(t, key.PublicKey(), p, a, c.aead, bind), key, options(a))
+		require.ErrorIs(t, err, c.want, name)
+		require.Equal(t, c.want == nil, got != nil, name)
+	}
+}
+
+func TestParseSealedIsStrict(t *testing.T) {
+	t.Parallel()
+	a, key := newAuthority(t), agreementKey(t)
+	b, p := sealed(t, a, key.PublicKey())
+	for _, other := range []string{" 000000000000001", "100000000000000F", "1E+1500000000000"} {
+		_, err := profile.ParseSealed(bytes.Replace(b, []byte(deviceID.String()), []byte(other), 1))
+		require.ErrorIs(t, err, profile.ErrMalformed, other)
+	}
+	many := profile.Signer{Key: ecKey(t), Chain: [][]byte{p.Certificate, p.Certificate, p.Certificate, p.Certificate}}
+	_, err := profile.ParseSealed(profile.Resign(t, b, many))
+	require.NoError(t, err, "as many as allowed")
+	many.Chain = append(many.Chain, p.Certificate)
+	_, err = profile.ParseSealed(profile.Resign(t, b, many))
+	require.ErrorIs(t, err, profile.ErrMalformed, "too many certificates")
+	_, err = profile.Seal(key.PublicKey(), p, many)
+	require.ErrorIs(t, err, profile.ErrAuthority, "too many certificates")
+
+	big := x509.Certificate{SerialNumber: a.Issuer().SerialNumber, DNSNames: make([]string, 400)}
+	for i := range big.DNSNames {
+		big.DNSNames[i] = fmt.Sprintf("%d.example", i)
+	}
+	der, err := x509.CreateCertificate(rand.Reader, &big, &big, many.Key.Public(), many.Key)
+	require.NoError(t, err)
+	many.Chain = [][]byte{der, der}
+	_, err = profile.ParseSealed(profile.Resign(t, b, many))
+	require.NoError(t, err, "large")
+	many.Chain = [][]byte{der, der, der, der}
+	_, err = profile.ParseSealed(profile.Resign(t, b, many))
+	require.ErrorIs(t, err, profile.ErrMalformed, "too large a chain")
+
+	// What was parsed is nobody else's to change.
+	mine := bytes.Clone(b)
+	s, err := profile.ParseSealed(mine)
+	require.NoError(t, err)
+	clear(mine)
+	clear(s.Bytes())
+	clear(s.Chain())
+	require.Equal(t, b, s.Bytes())
+	_, err = s.Open(key, options(a))
+	require.NoError(t, err)
+}
+
 func TestSealRefuses(t *testing.T) {
 	t.Parallel()
 	a, key := newAuthority(t), agreementKey(t)
@@ -310,7 +381,7 @@ func TestTrustRootsWantsRoots(t *testing.T) {
 	t.Parallel()
 	a := newAuthority(t)
 	chain := []*x509.Certificate{a.Issuer(), a.Root()}
-	require.Error(t, profile.TrustRoots(x509.VerifyOptions{})(chain), "the system's roots are no registry's")
+	require.ErrorContains(t, profile.TrustRoots(x509.VerifyOptions{})(chain), "no roots", "the system's are no registry's")
 	require.Error(t, trust(a)(nil))
 	require.NoError(t, trust(a)(chain))
 }

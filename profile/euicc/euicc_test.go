@@ -111,6 +111,24 @@ func TestNewestWinsARace(t *testing.T) {
 	require.Equal(t, uint64(8), card.Newest())
 }
 
+// While trust asks the network another profile may be installed. The one that
+// was judged against the old one must not replace it.
+func TestInstallDuringInstall(t *testing.T) {
+	t.Parallel()
+	card := newCard(t)
+	seal, trust := sealer(t)
+	older, newer := seal(card, 11), seal(card, 16)
+	_, err := card.Install(older, func(chain []*x509.Certificate) error {
+		_, err := card.Install(newer, trust)
+		require.NoError(t, err)
+		return trust(chain)
+	})
+	require.ErrorIs(t, err, profile.ErrReplayed)
+	require.Equal(t, uint64(16), card.Newest())
+	_, err = card.Install(seal(card, 17), nil)
+	require.ErrorIs(t, err, profile.ErrInvalid, "nobody is trusted unasked")
+}
+
 func TestNewWantsItsParts(t *testing.T) {
 	t.Parallel()
 	for _, cfg := range []euicc.Config{{}, {ID: id}, {ID: id, Registry: zone}} {
