@@ -3,7 +3,9 @@ package profile_test
 import (
 	"bytes"
 	"crypto/ecdh"
+	"crypto/ecdsa"
 	"crypto/ed25519"
+	"crypto/elliptic"
 	"crypto/hpke"
 	"crypto/rand"
 	"crypto/x509"
@@ -360,6 +362,18 @@ func TestOnlyTheRegistrySeals(t *testing.T) {
 	s.Key = ecKey(t)
 	_, err = profile.Seal(victim.PublicKey(), p, s)
 	require.ErrorIs(t, err, profile.ErrAuthority, "a key that is not the certificate's")
+	free := certificate(func(c *x509.Certificate) { c.PermittedDNSDomains, c.ExcludedIPRanges = nil, nil })
+	_, err = profile.LoadAuthority(zone, free, key)
+	require.ErrorIs(t, err, profile.ErrAuthority, "an issuer that is not limited to the zone")
+
+	// One algorithm for each kind of key, even where the root says otherwise.
+	p384, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
+	require.NoError(t, err)
+	der, err := x509.CreateCertificate(rand.Reader, a.Issuer(), a.Root(), p384.Public(), rootKey)
+	require.NoError(t, err)
+	s = profile.Signer{Key: p384, Chain: [][]byte{der, a.Root().Raw}}
+	_, err = open(profile.Resign(t, honest, s), victim, options(a))
+	require.ErrorIs(t, err, profile.ErrSignature)
 }
 
 // Whoever sends rubbish must not make a device ask the network.
