@@ -150,11 +150,12 @@ func (s *Store) once(ctx context.Context, fn func(registry.Tx) error) error {
 func commit(ctx context.Context, sqlTx pgx.Tx, wrote bool) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitTimeout)
 	defer cancel()
+	lost := sqlTx.Conn().IsClosed() // so that COMMIT cannot even be sent
 	err := sqlTx.Commit(ctx)
 	switch {
 	case err == nil:
 		return nil
-	case wrote && !undone(err):
+	case wrote && !lost && !undone(err):
 		return final{fmt.Errorf("%w: %w", ErrUnknownOutcome, err)}
 	default:
 		return fmt.Errorf("postgres: commit: %w", err)

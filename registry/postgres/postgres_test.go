@@ -41,11 +41,13 @@ func newPool(t testing.TB, cfg *pgxpool.Config) *pgxpool.Pool {
 	return pool
 }
 
+func quoted(names ...string) string { return pgx.Identifier(names).Sanitize() }
+
 // newSchema returns the name of a schema that is dropped after the test.
 func newSchema(t testing.TB, pool *pgxpool.Pool) string {
 	name := `test "` + rand.Text() + `" 100%s` // must be quoted everywhere
 	t.Cleanup(func() {
-		_, err := pool.Exec(context.Background(), "DROP SCHEMA IF EXISTS "+pgx.Identifier{name}.Sanitize()+" CASCADE")
+		_, err := pool.Exec(context.Background(), "DROP SCHEMA IF EXISTS "+quoted(name)+" CASCADE")
 		require.NoError(t, err)
 	})
 	return name
@@ -235,7 +237,7 @@ func TestOpen(t *testing.T) {
 
 	// Without a schema the connection's search_path decides.
 	cfg := settings(t)
-	cfg.ConnConfig.RuntimeParams["search_path"] = pgx.Identifier{schema}.Sanitize()
+	cfg.ConnConfig.RuntimeParams["search_path"] = quoted(schema)
 	there := newPool(t, cfg)
 	s, err := postgres.Open(t.Context(), there, nil)
 	require.NoError(t, err)
@@ -244,16 +246,15 @@ func TestOpen(t *testing.T) {
 	require.Len(t, get(t, again, "a"), 1)
 
 	// A role without the right to create uses what is there.
-	role := pgx.Identifier{"test " + rand.Text()}.Sanitize()
+	role := quoted("test " + rand.Text())
 	exec := func(q string) {
 		_, err := pool.Exec(context.Background(), q)
 		require.NoError(t, err, q)
 	}
-	quoted := pgx.Identifier{schema}.Sanitize()
 	exec("CREATE ROLE " + role)
 	t.Cleanup(func() { exec("DROP OWNED BY " + role); exec("DROP ROLE " + role) })
-	exec("GRANT USAGE ON SCHEMA " + quoted + " TO " + role)
-	exec("GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA " + quoted + " TO " + role)
+	exec("GRANT USAGE ON SCHEMA " + quoted(schema) + " TO " + role)
+	exec("GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA " + quoted(schema) + " TO " + role)
 	cfg = settings(t)
 	cfg.ConnConfig.RuntimeParams["role"] = role[1 : len(role)-1]
 	s = openStore(t, newPool(t, cfg), postgres.Options{Schema: schema})

@@ -92,10 +92,11 @@ func repeatable(ctx context.Context, err error) bool {
 		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
 }
 
-// undone reports whether a failed COMMIT has certainly changed nothing: it was
-// never sent, or the server itself said that it rolled back.
+// undone reports whether the server itself said that a failed COMMIT changed
+// nothing. pgconn.SafeToRetry must not be asked here: pgx 5.12 reports a
+// connection that broke while the answer was awaited as closed before sending.
 func undone(err error) bool {
-	if pgconn.SafeToRetry(err) || errors.Is(err, pgx.ErrTxCommitRollback) {
+	if errors.Is(err, pgx.ErrTxCommitRollback) {
 		return true
 	}
 	var e *pgconn.PgError
