@@ -139,7 +139,7 @@ func missing(t *testing.T, h Harness) {
 		}
 		wantKeys(t, got, "b")
 		if got, err := tx.Get(t.Context(), devices); err != nil || len(got) != 0 {
-			return fmt.Errorf("Get of no keys: %v, %v", got, err)
+			return fmt.Errorf("a Get of no keys: %v, %v", got, err)
 		}
 		return tx.Delete(t.Context(), devices, "nothing")
 	})
@@ -230,10 +230,13 @@ func paging(t *testing.T, h Harness) {
 	}
 	put(t, s, recs...)
 	var all []string
-	for after := ""; ; {
+	for after, pages := "", 0; ; pages++ {
 		page := list(t, s, registry.Query{Parent: "odd", After: after, Limit: 5})
 		if len(page) == 0 {
 			break
+		}
+		if pages > 10 {
+			t.Fatalf("paging does not end; keys so far: %q", all)
 		}
 		all = append(all, keysOf(page)...)
 		after = all[len(all)-1]
@@ -253,6 +256,9 @@ func pagingWhileWriting(t *testing.T, h Harness) {
 		page := list(t, s, registry.Query{After: after, Limit: 3})
 		if len(page) == 0 {
 			break
+		}
+		if n > 100 {
+			t.Fatalf("paging does not end after %q", after)
 		}
 		for _, r := range page {
 			seen[r.Key]++

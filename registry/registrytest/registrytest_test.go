@@ -1,0 +1,167 @@
+package registrytest_test
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/iotregistry/sdk/registry"
+	"github.com/iotregistry/sdk/registry/memory"
+	"github.com/iotregistry/sdk/registry/registrytest"
+)
+
+const brokenEnv = "REGISTRYTEST_BROKEN"
+
+// broken stores, each breaking one rule, and the rule that must notice.
+var broken = map[string]struct {
+	rule  string
+	store func() registry.Store
+}{
+	"forgets versions": {"Put refuses a version that was not read", func() registry.Store { return wrap(forgetful) }},
+	"sorts as text":    {"keys are ordered as bytes", func() registry.Store { return wrap(alphabetical) }},
+	"starts over":      {"List pages by key and parent", func() registry.Store { return wrap(startsOver) }},
+	"cuts bodies":      {"a body of a megabyte survives", func() registry.Store { return wrap(cutsBodies) }},
+	"keeps the failed": {"a failed update leaves nothing", func() registry.Store { return keepsFailed{memory.New()} }},
+	"writes in views":  {"a view refuses writes", func() registry.Store { return writesInViews{memory.New()} }},
+	"never gives up":   {"a cancelled context changes nothing", func() registry.Store { return neverGivesUp{memory.New()} }},
+}
+
+// The suite is worth what it notices: each broken store is run in a process of
+// its own, whose failure is the expected one.
+func TestSuiteNoticesBrokenStores(t *testing.T) {
+	t.Parallel()
+	self, err := os.Executable()
+	require.NoError(t, err)
+	for name, c := range broken {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			cmd := exec.CommandContext(t.Context(), self, "-test.run=^TestBrokenStore$", "-test.v")
+			cmd.Env = append(os.Environ(), brokenEnv+"="+name)
+			out, err := cmd.CombinedOutput()
+			require.Error(t, err, "the suite accepts a store that %s", name)
+			require.Contains(t, string(out), "--- FAIL: TestBrokenStore/"+strings.ReplaceAll(c.rule, " ", "_"))
+		})
+	}
+}
+
+// TestBrokenStore is the process that TestSuiteNoticesBrokenStores starts.
+func TestBrokenStore(t *testing.T) {
+	c, ok := broken[os.Getenv(brokenEnv)]
+	if !ok {
+		return
+	}
+	registrytest.TestStore(t, registrytest.Harness{New: func(*testing.T) registry.Store { return c.store() }})
+}
+
+// wrapped breaks the transactions of a good store.
+type wrapped struct {
+	*memory.Store
+	tx func(registry.Tx) registry.Tx
+}
+
+func wrap(tx func(registry.Tx) registry.Tx) registry.Store { return wrapped{memory.New(), tx} }
+
+func (s wrapped) View(ctx context.Context, fn func(registry.Tx) error) error {
+	return s.Store.View(ctx, func(tx registry.Tx) error { return fn(s.tx(tx)) })
+}
+
+func (s wrapped) Update(ctx context.Context, fn func(registry.Tx) error) error {
+	return s.Store.Update(ctx, func(tx registry.Tx) error { return fn(s.tx(tx)) })
+}
+
+type tx struct {
+	registry.Tx
+	put  func(ctx context.Context, in registry.Tx, t registry.Table, r registry.Record) registry.Record
+	list func(q registry.Query) registry.Query
+	sort func([]registry.Record)
+}
+
+func (t tx) Put(ctx context.Context, table registry.Table, recs ...registry.Record) error {
+	for _, r := range recs {
+		if t.put != nil {
+			r = t.put(ctx, t.Tx, table, r)
+		}
+		if err := t.Tx.Put(ctx, table, r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (t tx) List(ctx context.Context, table registry.Table, q registry.Query) ([]registry.Record, error) {
+	if t.list != nil {
+		q = t.list(q)
+	}
+	recs, err := t.Tx.List(ctx, table, q)
+	if t.sort != nil {
+		t.sort(recs)
+	}
+	return recs, err
+}
+
+func forgetful(in registry.Tx) registry.Tx {
+	return tx{Tx: in, put: func(ctx context.Context, in registry.Tx, t registry.Table, r registry.Record) registry.Record {
+		if old, err := in.Get(ctx, t, r.Key); err == nil && len(old) == 1 {
+			r.Version = old[0].Version
+		}
+		return r
+	}}
+}
+
+func alphabetical(in registry.Tx) registry.Tx {
+	return tx{Tx: in, sort: func(recs []registry.Record) {
+		slices.SortFunc(recs, func(a, b registry.Record) int {
+			return strings.Compare(strings.ToLower(a.Key), strings.ToLower(b.Key))
+		})
+	}}
+}
+
+func startsOver(in registry.Tx) registry.Tx {
+	return tx{Tx: in, list: func(q registry.Query) registry.Query {
+		if q.After != "" {
+			q.After = q.After[:1] // as if the cursor had lost a digit
+		}
+		return q
+	}}
+}
+
+func cutsBodies(in registry.Tx) registry.Tx {
+	return tx{Tx: in, put: func(_ context.Context, _ registry.Tx, _ registry.Table, r registry.Record) registry.Record {
+		r.Body = r.Body[:min(len(r.Body), 1<<16-1)]
+		return r
+	}}
+}
+
+type keepsFailed struct{ *memory.Store }
+
+func (s keepsFailed) Update(ctx context.Context, fn func(registry.Tx) error) error {
+	var failure error
+	if err := s.Store.Update(ctx, func(tx registry.Tx) error { failure = fn(tx); return nil }); err != nil {
+		return err
+	}
+	return failure
+}
+
+type writesInViews struct{ *memory.Store }
+
+func (s writesInViews) View(ctx context.Context, fn func(registry.Tx) error) error {
+	return s.Update(ctx, fn)
+}
+
+type neverGivesUp struct{ *memory.Store }
+
+func (s neverGivesUp) Update(_ context.Context, fn func(registry.Tx) error) error {
+	return s.Store.Update(context.Background(), func(in registry.Tx) error { return fn(deaf{in}) })
+}
+
+// deaf does not hear that a context has ended.
+type deaf struct{ registry.Tx }
+
+func (d deaf) Put(ctx context.Context, t registry.Table, recs ...registry.Record) error {
+	return d.Tx.Put(context.WithoutCancel(ctx), t, recs...)
+}
