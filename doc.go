@@ -53,8 +53,9 @@
 //     [github.com/iotregistry/sdk/mno/mnotest]: checks for other operators.
 //   - [github.com/iotregistry/sdk/registry]: the engine;
 //     [github.com/iotregistry/sdk/registry/eid]: device IDs;
-//     [github.com/iotregistry/sdk/registry/memory] and
-//     [github.com/iotregistry/sdk/registry/sqlite]: where it keeps its records;
+//     [github.com/iotregistry/sdk/registry/memory],
+//     [github.com/iotregistry/sdk/registry/sqlite] and
+//     [github.com/iotregistry/sdk/registry/postgres]: where it keeps its records;
 //     [github.com/iotregistry/sdk/registry/registrytest]: checks for other stores.
 //   - [github.com/iotregistry/sdk/transfer]: how devices change providers.
 //
