@@ -138,7 +138,7 @@ func BenchmarkLookupCold(b *testing.B) {
 // and signatures collide as fit (CVE-2023-50387).
 func keyTrap(t testing.TB, w *danetest.World) (dns.Question, []*dns.Msg) {
 	t.Helper()
-	q, _ := chain(t, w)
+	chain(t, w)
 	w.Inject(danetest.Fault{Under: "iotregistry.ca.", Effect: danetest.KeyTrap(600, 500)})
 	q, msgs := chain(t, w)
 	for _, m := range msgs {

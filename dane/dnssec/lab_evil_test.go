@@ -96,9 +96,7 @@ func TestLabExpandedDenials(t *testing.T) {
 		c := l.gather(t, name, dns.TypeTXT)
 		m := new(dns.Msg).SetQuestion(name, dns.TypeA)
 		m.Response = true
-		for _, rr := range z.signed([]dns.RR{z.match("*.wild.example.ca.")}, name) {
-			m.Ns = append(m.Ns, rr)
-		}
+		m.Ns = append(m.Ns, z.signed([]dns.RR{z.match("*.wild.example.ca.")}, name)...)
 		require.Len(t, m.Ns, 2)
 		msgs := slices.DeleteFunc(slices.Clone(c.msgs), func(o *dns.Msg) bool { return o.Question[0].Name == name && o.Question[0].Qtype == dns.TypeTXT })
 		res := dnssec.Validate(m.Question[0], l.anchors(t), l.now, append(msgs, m)...)

@@ -2,15 +2,13 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"net/http"
 
 	"github.com/iotregistry/sdk/mno"
 	"github.com/iotregistry/sdk/mno/es2"
 	"github.com/iotregistry/sdk/mno/mnosim"
-	"github.com/iotregistry/sdk/registry"
 	"github.com/iotregistry/sdk/registry/eid"
-
-	"crypto/tls"
 )
 
 // operator is the mobile operator: its SM-DP+ takes the registry's orders over
@@ -72,9 +70,4 @@ func (o *operator) stop() {
 			s.stop()
 		}
 	}
-}
-
-// takeProgress is the registry's end of ES2+ progress reports.
-func takeProgress(reg func() *registry.Registry, actor registry.Actor) func(context.Context, mno.Progress) error {
-	return func(ctx context.Context, p mno.Progress) error { return reg().Progress(ctx, actor, p) }
 }
