@@ -36,6 +36,7 @@ func (r *Registry) commit(ctx context.Context, tx Tx, op string, plans []*plan, 
 		if p.parcel.profile == nil {
 			continue
 		}
+		p.result.Err = nil // a store may run this again after a conflict
 		// First what may have changed, then the code: one that is used up for
 		// nothing would be lost to its owner.
 		if d == nil || d.version != p.device.version {

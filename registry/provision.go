@@ -79,6 +79,7 @@ func (r *Registry) prepareActivate(ctx context.Context, tx Tx, actor Actor, batc
 	var unfinished []uint64
 	seen := map[eid.ID]bool{}
 	for i := range batch {
+		batch[i] = Result{Device: ids[i]} // a store may run this again after a conflict
 		p := &plan{result: &batch[i]}
 		d := devices[ids[i].String()]
 		if err := mayActivate(actor, d, seen[ids[i]]); err != nil {
