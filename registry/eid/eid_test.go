@@ -67,6 +67,12 @@ func TestParseRefuses(t *testing.T) {
 	}
 }
 
+func TestMistypedEID(t *testing.T) {
+	t.Parallel()
+	_, err := eid.Parse("8904903212345123451234567890123")
+	require.ErrorContains(t, err, "this has 31 and looks like an EID with a digit too few")
+}
+
 func TestErrorsAreShort(t *testing.T) {
 	t.Parallel()
 	_, err := eid.Parse(strings.Repeat("x", 1<<20))
