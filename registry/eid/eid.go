@@ -44,7 +44,7 @@ var (
 	ErrEmpty       = errors.New("no device ID given")
 	ErrCharacter   = errors.New("a device ID has decimal digits only (an ICCID of 19 digits may end in the filler F)")
 	ErrSpreadsheet = errors.New("a spreadsheet has rounded this number: format the column as text and export it again")
-	ErrLength      = errors.New("a device ID has 1 to 20 digits, or 32 for an EID")
+	ErrLength      = errors.New("a device ID has 1 to 20 digits, or 32 for an EID: a digit is missing or too many")
 	ErrCheck       = errors.New("the check digits do not fit: a digit is wrong")
 )
 
@@ -91,7 +91,7 @@ func parse(s string) (ID, error) {
 	case len(s) == eidDigits:
 		return checked(EID, s, s[eidDigits-2:] == checkDigits(s[:eidDigits-2]))
 	case len(s) > maxDecimal:
-		return ID{}, fmt.Errorf("%w; this has %d and looks like an EID with a digit too few or too many", ErrLength, len(s))
+		return ID{}, fmt.Errorf("%w; this has %d and looks like a mistyped EID", ErrLength, len(s))
 	case len(s) >= 18 && strings.HasPrefix(s, "89"):
 		return checked(ICCID, s, luhn(s))
 	}

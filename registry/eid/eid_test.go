@@ -70,7 +70,7 @@ func TestParseRefuses(t *testing.T) {
 func TestMistypedEID(t *testing.T) {
 	t.Parallel()
 	_, err := eid.Parse("8904903212345123451234567890123")
-	require.ErrorContains(t, err, "this has 31 and looks like an EID with a digit too few")
+	require.ErrorContains(t, err, "this has 31 and looks like a mistyped EID")
 }
 
 func TestErrorsAreShort(t *testing.T) {
