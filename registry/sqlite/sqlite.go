@@ -1,6 +1,12 @@
 // Package sqlite keeps a registry's records in an SQLite database. It takes an
 // open *sql.DB, so the program chooses the driver: modernc.org/sqlite needs no
 // C compiler and is what the examples use.
+//
+//	db, err := sql.Open("sqlite", "registry.db")
+//	store, err := sqlite.Open(ctx, db)
+//
+// The file must lie on a disk that honours fsync and locks, not on a network
+// share. Whoever can write the file can change every record.
 package sqlite
 
 import (
@@ -9,226 +15,287 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 
 	"github.com/iotregistry/sdk/internal/sqlstore"
 	"github.com/iotregistry/sdk/registry"
 )
 
+// busyTimeout is how long, in milliseconds, a connection waits for another
+// process that writes. SQLite's own default is not to wait.
+const busyTimeout = "PRAGMA busy_timeout = 10000"
+
+// maxGroup bounds how many updates wait for one commit.
+const maxGroup = 256
+
 // Store is a [registry.Store] in an SQLite database. Make it with [Open].
 //
-// Updates that arrive while another one is being written wait and are then
-// committed together, each in a savepoint of its own: what makes a commit slow
-// is the disk, and it is paid once for all of them.
+// Updates run one at a time, each in a savepoint. While more are waiting the
+// transaction stays open, and the last of them commits for all: what makes a
+// commit slow is the disk, and it is paid once.
 type Store struct {
-	db    *sql.DB
-	write *conn // the only connection that writes
+	db     *sql.DB
+	closed atomic.Bool
 
-	mu     sync.Mutex
-	queue  []*update
-	busy   bool          // somebody is committing batches
-	idle   chan struct{} // closed when busy ends after Close
-	closed bool
+	waiting atomic.Int64 // callers that will lock turn for certain
+	turn    sync.Mutex   // guards what follows
+	write   *conn        // the only connection that writes
+	group   *group       // of the open transaction; nil when none is open
 }
 
-type update struct {
-	ctx  context.Context
-	fn   func(registry.Tx) error
-	done chan struct{} // closed when the fields below are set
-
-	err      error
-	panicked any // raised again in the caller's own goroutine
+// group is the updates of one transaction.
+type group struct {
+	size int
+	done chan struct{} // closed when the transaction has ended
+	err  error         // why it was not committed
 }
 
 // Open prepares db for the registry: write-ahead log, full durability, the
-// tables. The database must be used by this Store alone in this process; other
-// processes may open the same file with a Store of their own.
+// tables. It keeps one connection of db until Close and takes others to read,
+// so db must allow two or more; a database in memory is refused. Other Stores,
+// in this process or others, may use the same file.
 func Open(ctx context.Context, db *sql.DB) (*Store, error) {
+	if db.Stats().MaxOpenConnections == 1 {
+		return nil, fmt.Errorf("sqlite: open: %w: the database may open one connection only: SetMaxOpenConns must be 0 or at least 2", registry.ErrInvalid)
+	}
 	c, err := db.Conn(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("sqlite: open: %w", err)
 	}
-	for _, q := range []string{
-		"PRAGMA busy_timeout = 10000",
-		"PRAGMA journal_mode = WAL",
-		"PRAGMA synchronous = FULL",
-		"PRAGMA cache_size = -65536",
-	} {
-		if _, err := c.ExecContext(ctx, q); err != nil {
-			return nil, errors.Join(fmt.Errorf("sqlite: %s: %w", q, err), c.Close())
-		}
-	}
-	if err := sqlstore.Create(ctx, c, sqlstore.SQLite); err != nil {
-		return nil, errors.Join(err, c.Close())
+	if err := prepare(ctx, c); err != nil {
+		return nil, errors.Join(fmt.Errorf("sqlite: open: %w", err), c.Close())
 	}
 	return &Store{db: db, write: &conn{c: c, prepared: map[string]*sql.Stmt{}}}, nil
+}
+
+// prepare makes c the writing connection of a database with all its tables.
+func prepare(ctx context.Context, c *sql.Conn) error {
+	for _, q := range []string{busyTimeout, "PRAGMA synchronous = FULL", "PRAGMA cache_size = -65536"} {
+		if _, err := c.ExecContext(ctx, q); err != nil {
+			return fmt.Errorf("%s: %w", q, err)
+		}
+	}
+	var mode string
+	if err := c.QueryRowContext(ctx, "PRAGMA journal_mode = WAL").Scan(&mode); err != nil {
+		return fmt.Errorf("write-ahead log: %w", err)
+	}
+	if mode != "wal" {
+		return fmt.Errorf("%w: the database keeps no write-ahead log (journal mode %q): give it a file on a local disk, or use package memory", registry.ErrInvalid, mode)
+	}
+	// One transaction, so that processes that start together make them once.
+	if _, err := c.ExecContext(ctx, "BEGIN IMMEDIATE"); err != nil {
+		return err
+	}
+	err := sqlstore.Create(ctx, c, sqlstore.SQLite)
+	end := "COMMIT"
+	if err != nil {
+		end = "ROLLBACK"
+	}
+	_, endErr := c.ExecContext(context.WithoutCancel(ctx), end)
+	return errors.Join(err, endErr)
 }
 
 // Close waits for running updates and gives the writing connection back. It
 // does not close the database, which is the caller's.
 func (s *Store) Close() error {
-	s.mu.Lock()
-	if s.closed {
-		s.mu.Unlock()
+	s.lock()
+	defer s.turn.Unlock()
+	if s.closed.Swap(true) {
 		return nil
 	}
-	s.closed = true
-	var idle chan struct{}
-	if s.busy {
-		s.idle = make(chan struct{})
-		idle = s.idle
-	}
-	s.mu.Unlock()
-	if idle != nil {
-		<-idle
-	}
+	s.commit()
 	return s.write.Close()
 }
 
 // View implements [registry.Store].
 func (s *Store) View(ctx context.Context, fn func(registry.Tx) error) error {
-	s.mu.Lock()
-	closed := s.closed
-	s.mu.Unlock()
-	if closed {
+	if s.closed.Load() {
 		return fmt.Errorf("sqlite: %w", registry.ErrClosed)
 	}
-	tx, err := s.db.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
+	c, err := s.db.Conn(ctx)
 	if err != nil {
-		return fmt.Errorf("sqlite: begin: %w", err)
+		return fmt.Errorf("sqlite: view: %w", err)
+	}
+	defer c.Close()
+	// The pool may have opened the connection just now.
+	if _, err := c.ExecContext(ctx, busyTimeout); err != nil {
+		return fmt.Errorf("sqlite: view: %w", err)
+	}
+	tx, err := c.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
+	if err != nil {
+		return fmt.Errorf("sqlite: view: %w", err)
 	}
 	defer tx.Rollback()
 	return fn(sqlstore.Tx{Conn: tx, Dialect: sqlstore.SQLite, ReadOnly: true})
 }
 
-// Update implements [registry.Store].
+// Update implements [registry.Store]. A ctx that ends takes effect between the
+// statements of fn and not in the middle of one.
 func (s *Store) Update(ctx context.Context, fn func(registry.Tx) error) error {
-	u := &update{ctx: ctx, fn: fn, done: make(chan struct{})}
-	s.mu.Lock()
-	if s.closed {
-		s.mu.Unlock()
-		return fmt.Errorf("sqlite: %w", registry.ErrClosed)
-	}
-	s.queue = append(s.queue, u)
-	lead := !s.busy
-	s.busy = true
-	s.mu.Unlock()
-	if lead && s.round() {
-		go s.drain()
-	}
-	<-u.done
-	if u.panicked != nil {
-		panic(u.panicked) // fn's own, back in the goroutine that called it
-	}
-	return u.err
-}
-
-// drain commits until nothing is queued. It takes over from a caller that has
-// led one round, so that none works for others longer than that.
-func (s *Store) drain() {
-	for s.round() {
-	}
-}
-
-// round commits what is queued and reports whether more has come in meanwhile.
-func (s *Store) round() bool {
-	s.mu.Lock()
-	batch := s.queue
-	s.queue = nil
-	s.mu.Unlock()
-
-	s.commit(batch)
-
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.busy = len(s.queue) > 0
-	if !s.busy && s.idle != nil {
-		close(s.idle)
-	}
-	return s.busy
-}
-
-// commit runs a batch of updates in one SQL transaction. One that fails is
-// rolled back to its savepoint and harms no other.
-func (s *Store) commit(batch []*update) {
-	// A caller that gives up must not tear down the others' transaction.
-	ctx := context.Background()
-	_, err := s.write.ExecContext(ctx, "BEGIN IMMEDIATE")
-	if err == nil {
-		for _, u := range batch {
-			u.err = s.runOne(ctx, u)
-		}
-		_, err = s.write.ExecContext(ctx, "COMMIT")
-		if err != nil {
-			// The transaction may still be open, for instance when the disk is full.
-			_, _ = s.write.ExecContext(ctx, "ROLLBACK")
-		}
-	}
-	for _, u := range batch {
-		if err != nil && u.err == nil {
-			u.err = fmt.Errorf("sqlite: commit: %w", err)
-		}
-		close(u.done)
-	}
-}
-
-func (s *Store) runOne(ctx context.Context, u *update) (err error) {
-	if err := u.ctx.Err(); err != nil {
+	g, err := s.take(ctx, fn)
+	if err != nil {
 		return err
 	}
-	if _, err := s.write.ExecContext(ctx, "SAVEPOINT one"); err != nil {
-		return fmt.Errorf("sqlite: savepoint: %w", err)
+	<-g.done
+	return g.err
+}
+
+// take waits for the caller's turn and runs fn. It returns the group that fn's
+// writes are committed with.
+func (s *Store) take(ctx context.Context, fn func(registry.Tx) error) (*group, error) {
+	s.lock()
+	// Deferred, so that fn may panic or end its goroutine as tests do.
+	defer s.leave()
+	if s.closed.Load() {
+		return nil, fmt.Errorf("sqlite: %w", registry.ErrClosed)
 	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if s.group == nil {
+		if err := s.write.run("BEGIN IMMEDIATE"); err != nil {
+			return nil, fmt.Errorf("sqlite: begin: %w", err)
+		}
+		s.group = &group{done: make(chan struct{})}
+	}
+	g := s.group
+	g.size++
+	return g, s.runOne(ctx, g, fn)
+}
+
+func (s *Store) lock() {
+	s.waiting.Add(1)
+	s.turn.Lock()
+	s.waiting.Add(-1)
+}
+
+// leave ends a turn: the next in line goes on with the transaction, and where
+// there is none, it is committed.
+func (s *Store) leave() {
+	if g := s.group; g != nil && (s.waiting.Load() == 0 || g.size >= maxGroup || g.err != nil) {
+		s.commit()
+	}
+	s.turn.Unlock()
+}
+
+// commit ends the open transaction, if any, and tells its group.
+func (s *Store) commit() {
+	g := s.group
+	if g == nil {
+		return
+	}
+	s.group = nil
+	if g.err == nil {
+		if err := s.write.run("COMMIT"); err != nil {
+			g.err = fmt.Errorf("sqlite: commit: %w", err)
+		}
+	}
+	if g.err != nil {
+		// SQLite may have rolled it back by itself: then this fails and is no news.
+		_ = s.write.run("ROLLBACK")
+	}
+	close(g.done)
+}
+
+// runOne runs fn in a savepoint of the open transaction.
+func (s *Store) runOne(ctx context.Context, g *group, fn func(registry.Tx) error) error {
+	if err := s.write.run("SAVEPOINT one"); err != nil {
+		g.err = fmt.Errorf("sqlite: savepoint: %w", err)
+		return g.err
+	}
+	keep := false
+	s.write.failed = nil
 	defer func() {
-		u.panicked = recover()
-		if err != nil || u.panicked != nil {
-			if _, e := s.write.ExecContext(ctx, "ROLLBACK TO one"); e != nil {
-				err = errors.Join(err, fmt.Errorf("sqlite: savepoint: %w", e))
+		end := []string{"RELEASE one"}
+		if !keep {
+			end = []string{"ROLLBACK TO one", "RELEASE one"}
+		}
+		for _, q := range end {
+			// Some failures, such as a full disk, make SQLite roll back the whole
+			// transaction. Then nothing of the group may be called committed.
+			if err := s.write.run(q); err != nil && g.err == nil {
+				g.err = fmt.Errorf("sqlite: the transaction was lost: %w", errors.Join(s.write.failed, err))
 			}
 		}
-		if _, e := s.write.ExecContext(ctx, "RELEASE one"); e != nil {
-			err = errors.Join(err, fmt.Errorf("sqlite: savepoint: %w", e))
-		}
 	}()
-	if err := u.fn(sqlstore.Tx{Conn: s.write, Dialect: sqlstore.SQLite}); err != nil {
+	if err := fn(sqlstore.Tx{Conn: s.write, Dialect: sqlstore.SQLite}); err != nil {
 		return err
 	}
-	return u.ctx.Err()
+	if err := s.write.failed; err != nil {
+		return err // fn went on as if nothing had happened
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	keep = true
+	return nil
 }
 
-// conn is a connection that prepares every statement once: there are few, and
-// compiling them would cost as much as running them. One goroutine at a time.
+// conn is the writing connection. It prepares every statement once: there are
+// few, and compiling them would cost as much as running them.
 type conn struct {
 	c        *sql.Conn
 	prepared map[string]*sql.Stmt
+	failed   error // of this turn; statements after it might run outside the transaction
 }
 
-func (c *conn) prepare(ctx context.Context, query string) (*sql.Stmt, error) {
+// run executes one statement of the Store's own, whatever failed before.
+func (c *conn) run(query string) error {
+	s, err := c.prepare(query)
+	if err == nil {
+		_, err = s.ExecContext(context.Background())
+	}
+	return err
+}
+
+func (c *conn) prepare(query string) (*sql.Stmt, error) {
 	if s := c.prepared[query]; s != nil {
 		return s, nil
 	}
-	s, err := c.c.PrepareContext(ctx, query)
+	s, err := c.c.PrepareContext(context.Background(), query)
 	if err == nil {
 		c.prepared[query] = s
 	}
 	return s, err
 }
 
+// statement returns the statement for one query of an update. It is to be run
+// without the caller's context: interrupting a write makes SQLite roll back the
+// transaction, which is the others' too, and drivers drop the connection.
+func (c *conn) statement(ctx context.Context, query string) (*sql.Stmt, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if c.failed != nil {
+		return nil, c.failed
+	}
+	return c.prepare(query)
+}
+
 // ExecContext implements [sqlstore.Conn].
 func (c *conn) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
-	s, err := c.prepare(ctx, query)
+	s, err := c.statement(ctx, query)
 	if err != nil {
 		return nil, err
 	}
-	return s.ExecContext(ctx, args...)
+	res, err := s.ExecContext(context.WithoutCancel(ctx), args...)
+	if err != nil {
+		c.failed = err
+	}
+	return res, err
 }
 
 // QueryContext implements [sqlstore.Conn].
 func (c *conn) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
-	s, err := c.prepare(ctx, query)
+	s, err := c.statement(ctx, query)
 	if err != nil {
 		return nil, err
 	}
-	return s.QueryContext(ctx, args...)
+	rows, err := s.QueryContext(context.WithoutCancel(ctx), args...)
+	if err != nil {
+		c.failed = err
+	}
+	return rows, err
 }
 
 // Close closes statements and connection.
