@@ -14,7 +14,10 @@ import (
 // AuthCode is an authorization code (RFC 9154): the owner's one-use secret that
 // lets another provider take over a device. Nothing but [AuthCode.Reveal]
 // shows it. The zero value matches nothing.
-type AuthCode struct{ text string }
+//
+// The text is behind a pointer because package fmt prints what it finds in other
+// people's private fields without asking.
+type AuthCode struct{ text *string }
 
 const (
 	codeChars  = 26 // of Crockford's base 32: 130 bits, RFC 9154 section 4.1 wants 128
@@ -36,7 +39,7 @@ func ParseAuthCode(s string) (AuthCode, error) {
 	if _, err := crockford.DecodeString(s); err != nil || len(s) != codeChars {
 		return AuthCode{}, fmt.Errorf("registry: %w: an authorization code has %d letters and digits", ErrInvalid, codeChars)
 	}
-	return AuthCode{s}, nil
+	return AuthCode{&s}, nil
 }
 
 // newAuthCode draws a code of 130 random bits from rand.
@@ -45,13 +48,14 @@ func newAuthCode(rand io.Reader) (AuthCode, error) {
 	if _, err := io.ReadFull(rand, b[:]); err != nil {
 		return AuthCode{}, fmt.Errorf("registry: draw authorization code: %w", err)
 	}
-	return AuthCode{crockford.EncodeToString(b[:])[:codeChars]}, nil
+	s := crockford.EncodeToString(b[:])[:codeChars]
+	return AuthCode{&s}, nil
 }
 
 // Reveal returns the code in groups of five, for the owner's eyes.
 func (c AuthCode) Reveal() string {
 	var b strings.Builder
-	for i, r := range c.text {
+	for i, r := range c.secret() {
 		if i > 0 && i%5 == 0 {
 			b.WriteByte('-')
 		}
@@ -61,7 +65,14 @@ func (c AuthCode) Reveal() string {
 }
 
 // IsZero reports whether c is no code at all.
-func (c AuthCode) IsZero() bool { return c.text == "" }
+func (c AuthCode) IsZero() bool { return c.text == nil }
+
+func (c AuthCode) secret() string {
+	if c.text == nil {
+		return ""
+	}
+	return *c.text
+}
 
 // String hides the code.
 func (AuthCode) String() string { return codeHidden }
@@ -101,7 +112,7 @@ func newCodeRecord(rand io.Reader, c AuthCode, now time.Time, ttl time.Duration)
 func hashCode(salt []byte, c AuthCode) []byte {
 	h := sha256.New()
 	h.Write(salt)
-	io.WriteString(h, c.text)
+	io.WriteString(h, c.secret())
 	return h.Sum(nil)
 }
 
