@@ -50,8 +50,8 @@ type Account struct {
 // PutAccount creates or changes an account. Only the operator may.
 func (r *Registry) PutAccount(ctx context.Context, actor Actor, a Account) error {
 	const op = "put account"
-	if actor.Role != RoleOperator {
-		return &Error{Op: op, Err: ErrForbidden}
+	if err := may(actor, opRun, nil); err != nil {
+		return &Error{Op: op, Err: err}
 	}
 	if a.ID == "" || !a.Role.valid() {
 		return &Error{Op: op, Err: fmt.Errorf("%w: an account needs an ID and a role", ErrInvalid)}

@@ -2,8 +2,6 @@ package registry
 
 import (
 	"context"
-	"encoding/json"
-	"fmt"
 	"time"
 
 	"github.com/iotregistry/sdk/registry/eid"
@@ -19,15 +17,37 @@ type IssuedCode struct {
 
 // IssueCodes draws an authorization code for each of the owner's devices and
 // replaces any earlier one; a device named twice gets one code. The registry
-// keeps only salted hashes, so codes that are lost must be drawn again.
+// keeps only salted hashes, so codes that are lost must be drawn again. Results
+// are in the order of ids; when IssueCodes itself fails, each device without a
+// code carries the error.
 func (r *Registry) IssueCodes(ctx context.Context, actor Actor, ids ...eid.ID) ([]IssuedCode, error) {
+	first := make(map[eid.ID]int, len(ids)) // where each device's code is
+	var unique []eid.ID
+	for _, id := range ids {
+		if _, ok := first[id]; !ok {
+			first[id] = len(unique)
+			unique = append(unique, id)
+		}
+	}
+	codes, err := r.issueUnique(ctx, actor, unique)
+	out := make([]IssuedCode, len(ids))
+	for i, id := range ids {
+		out[i] = codes[first[id]]
+	}
+	return out, err
+}
+
+func (r *Registry) issueUnique(ctx context.Context, actor Actor, ids []eid.ID) ([]IssuedCode, error) {
 	out := make([]IssuedCode, len(ids))
 	for start, batch := range chunks(ids, r.Batch) {
 		err := r.store.Update(ctx, func(tx Tx) error {
 			return r.issueCodes(ctx, tx, actor, batch, out[start:])
 		})
 		if err != nil {
-			return nil, &Error{Op: opCode, Err: err}
+			for i, id := range ids[start:] {
+				out[start+i] = IssuedCode{Device: id, Err: &Error{Op: opCode, Device: id, Err: err}}
+			}
+			return out, &Error{Op: opCode, Err: err}
 		}
 	}
 	return out, nil
@@ -39,13 +59,9 @@ func (r *Registry) issueCodes(ctx context.Context, tx Tx, actor Actor, ids []eid
 		return err
 	}
 	now := r.now()
-	recs, drawn := map[string]Record{}, map[eid.ID]int{}
+	var keys []string
+	var recs []Record
 	for i, id := range ids {
-		if first, ok := drawn[id]; ok {
-			out[i] = out[first]
-			continue
-		}
-		drawn[id] = i
 		out[i] = IssuedCode{Device: id}
 		d := devices[id.String()]
 		err := ErrNotFound
@@ -65,31 +81,13 @@ func (r *Registry) issueCodes(ctx context.Context, tx Tx, actor Actor, ids []eid
 			return err
 		}
 		out[i].Code, out[i].Expires = code, rec.Expires
-		recs[id.String()] = Record{Key: id.String(), Body: encode(rec)}
+		keys = append(keys, id.String())
+		recs = append(recs, Record{Key: id.String(), Body: encode(rec)})
 	}
-	var put []Record
-	for key, rec := range recs {
-		if err := tx.Delete(ctx, TableCodes, key); err != nil {
-			return err
-		}
-		put = append(put, rec)
-	}
-	return tx.Put(ctx, TableCodes, put...)
-}
-
-// useCode consumes d's code when c matches it, in the caller's transaction.
-func (r *Registry) useCode(ctx context.Context, tx Tx, d *Device, c AuthCode) error {
-	if d == nil {
-		return ErrAuthCode
-	}
-	rec, err := getOne[codeRecord](ctx, tx, TableCodes, d.ID.String())
-	if err != nil {
+	if err := tx.Delete(ctx, TableCodes, keys...); err != nil {
 		return err
 	}
-	if !rec.matches(c, r.now()) {
-		return ErrAuthCode
-	}
-	return tx.Delete(ctx, TableCodes, d.ID.String())
+	return tx.Put(ctx, TableCodes, recs...)
 }
 
 // Guessing is bounded per device and requester: after maxGuesses wrong codes
@@ -124,9 +122,5 @@ func countGuess(ctx context.Context, tx Tx, key string, g *guesses, now time.Tim
 		g.Count, g.Since = 0, now
 	}
 	g.Count++
-	body, err := json.Marshal(g)
-	if err != nil {
-		return fmt.Errorf("registry: encode guesses: %w", err)
-	}
-	return tx.Put(ctx, TableFailures, Record{Key: key, Version: g.version, Body: body})
+	return tx.Put(ctx, TableFailures, Record{Key: key, Version: g.version, Body: encode(g)})
 }

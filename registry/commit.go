@@ -2,7 +2,7 @@ package registry
 
 import (
 	"context"
-	"errors"
+	"slices"
 	"time"
 
 	"github.com/iotregistry/sdk/registry/eid"
@@ -18,87 +18,101 @@ type Moved struct {
 }
 
 // commit makes the new profiles current. It is the one moment at which a
-// device's sponsor and profile change, together.
+// device's sponsor and profile change, together. It returns the plans that were
+// carried out.
 func (r *Registry) commit(ctx context.Context, tx Tx, op string, plans []*plan, onCommit func(context.Context, Tx, []Moved) error) ([]*plan, error) {
-	var keys []string
-	for _, p := range plans {
-		keys = append(keys, p.result.Device.String())
+	devices, err := getAll[Device](ctx, tx, TableDevices, planKeys(plans)...)
+	if err != nil {
+		return nil, err
 	}
-	devices, err := getAll[Device](ctx, tx, TableDevices, keys...)
+	codes, err := getAll[codeRecord](ctx, tx, TableCodes, planKeys(plans)...)
 	if err != nil {
 		return nil, err
 	}
 	var done []*plan
-	var moved []Moved
-	var recs, profiles, issued []Record
+	var usedCodes, guesses []string
 	for _, p := range plans {
-		d := devices[p.result.Device.String()]
 		if p.parcel.profile == nil {
 			continue
 		}
 		p.result.Err = nil // a store may run this again after a conflict
+		key := p.result.Device.String()
 		// First what may have changed, then the code: one that is used up for
 		// nothing would be lost to its owner.
-		if d == nil || d.version != p.device.version {
+		switch d := devices[key]; {
+		case d == nil || d.changedSince(p.device):
 			p.fail(op, ErrConflict)
 			continue
+		case p.move && !codes[key].matches(p.code, r.now()):
+			p.fail(op, ErrAuthCode)
+			continue
+		case p.move:
+			usedCodes = append(usedCodes, key)
+			guesses = append(guesses, guessKey(d.ID, p.sponsor.ID))
 		}
-		if p.move {
-			if err := r.useCode(ctx, tx, d, p.code); errors.Is(err, ErrAuthCode) {
-				p.fail(op, err)
-				continue
-			} else if err != nil {
-				return nil, err
-			}
+		done = append(done, p)
+	}
+	if err := tx.Delete(ctx, TableCodes, usedCodes...); err != nil {
+		return nil, err
+	}
+	if err := tx.Delete(ctx, TableFailures, guesses...); err != nil {
+		return nil, err
+	}
+	moved, err := r.supersede(ctx, tx, devices, done)
+	if err == nil && onCommit != nil && len(moved) > 0 {
+		err = onCommit(ctx, tx, moved)
+	}
+	return done, err
+}
+
+// changedSince reports whether d is no longer what a plan was made for. Other
+// changes, such as the withdrawal of an earlier profile, do not matter to it.
+func (d *Device) changedSince(then *Device) bool {
+	return d.Sponsor != then.Sponsor || d.Profile != then.Profile || d.Key != then.Key ||
+		d.MNO != then.MNO || !slices.Equal(d.Status, then.Status)
+}
+
+// supersede makes the plans' profiles the current ones and starts the overlap of
+// those before, whose records stay published until the devices have moved.
+func (r *Registry) supersede(ctx context.Context, tx Tx, devices map[string]*Device, plans []*plan) ([]Moved, error) {
+	chosen := map[string]*Device{}
+	for _, key := range planKeys(plans) {
+		chosen[key] = devices[key]
+	}
+	current, err := currentProfiles(ctx, tx, chosen)
+	if err != nil {
+		return nil, err
+	}
+	now := r.now()
+	var moved []Moved
+	var oldIDs, newIDs []uint64
+	var recs, profiles, issued []Record
+	for _, p := range plans {
+		d := devices[p.result.Device.String()]
+		moved = append(moved, Moved{
+			Device: d.ID, From: d.Sponsor, To: p.sponsor.ID, OldProfile: d.Profile, NewProfile: p.id, At: now,
+		})
+		if old := current[profileKey(d.Profile)]; old != nil {
+			old.Status, old.WithdrawAt, old.Updated = ProfileSuperseded, now.Add(r.Overlap), now
+			profiles, oldIDs = append(profiles, profileRecord(old)), append(oldIDs, old.ID)
+			d.Retired = append(d.Retired, old.ID)
 		}
-		m, err := r.supersede(ctx, tx, d, p)
-		if err != nil {
-			return nil, err
-		}
-		moved = append(moved, m)
+		d.Profile, d.Sponsor, d.Updated = p.id, p.sponsor.ID, now
+		newIDs = append(newIDs, p.id)
 		recs = append(recs, deviceRecord(d))
 		profiles = append(profiles, profileRecord(p.parcel.profile))
 		issued = append(issued, Record{Key: profileKey(p.id), Body: encode(p.parcel.issued)})
-		done = append(done, p)
 	}
-	if err := tx.Put(ctx, TableProfiles, profiles...); err != nil {
-		return nil, err
-	}
-	if err := tx.Put(ctx, TableIssued, issued...); err != nil {
-		return nil, err
-	}
-	if err := tx.Put(ctx, TableDevices, recs...); err != nil {
-		return nil, err
-	}
-	if onCommit != nil {
-		if err := onCommit(ctx, tx, moved); err != nil {
+	for _, w := range []struct {
+		table Table
+		recs  []Record
+	}{{TableProfiles, profiles}, {TableIssued, issued}, {TableDevices, recs}} {
+		if err := tx.Put(ctx, w.table, w.recs...); err != nil {
 			return nil, err
 		}
 	}
-	return done, nil
-}
-
-// supersede makes p's profile the current one of d and starts the overlap of
-// the one before, whose records stay published until the device has moved.
-func (r *Registry) supersede(ctx context.Context, tx Tx, d *Device, p *plan) (Moved, error) {
-	now := r.now()
-	m := Moved{Device: d.ID, From: d.Sponsor, To: p.sponsor.ID, OldProfile: d.Profile, NewProfile: p.id, At: now}
-	if d.Profile != 0 {
-		old, err := getOne[Profile](ctx, tx, TableProfiles, profileKey(d.Profile))
-		if err != nil {
-			return m, err
-		}
-		if old != nil {
-			old.Status, old.WithdrawAt, old.Updated = ProfileSuperseded, now.Add(r.Overlap), now
-			if err := tx.Put(ctx, TableProfiles, profileRecord(old)); err != nil {
-				return m, err
-			}
-			if err := putWork(ctx, tx, old.ID, workOverlap); err != nil {
-				return m, err
-			}
-			d.Retired = append(d.Retired, old.ID)
-		}
+	if err := putWork(ctx, tx, workOverlap, oldIDs); err != nil {
+		return nil, err
 	}
-	d.Profile, d.Sponsor, d.Updated = p.id, p.sponsor.ID, now
-	return m, putWork(ctx, tx, p.id, workProvision)
+	return moved, putWork(ctx, tx, workProvision, newIDs)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/miekg/dns"
 
@@ -20,12 +21,16 @@ type Confirmation struct {
 
 // Confirm records that devices connected to their sponsor with their current
 // profiles, and withdraws the profiles these replaced: from then on DNS denies
-// the old ones. Repeating a confirmation does no harm.
+// the old ones. Repeating a confirmation does no harm. Results are in the order
+// of cs; when Confirm itself fails, each one it did not finish carries the error.
 func (r *Registry) Confirm(ctx context.Context, actor Actor, cs ...Confirmation) ([]Result, error) {
 	if err := may(actor, opConfirm, nil); err != nil {
 		return nil, &Error{Op: opConfirm, Err: err}
 	}
 	results := make([]Result, len(cs))
+	for i, c := range cs {
+		results[i] = Result{Device: c.Device, ProfileID: c.ProfileID}
+	}
 	for start, batch := range chunks(cs, r.Batch) {
 		var retired []uint64
 		err := r.store.Update(ctx, func(tx Tx) (err error) {
@@ -36,7 +41,7 @@ func (r *Registry) Confirm(ctx context.Context, actor Actor, cs ...Confirmation)
 			_, err = r.withdraw(ctx, retired)
 		}
 		if err != nil {
-			return results, &Error{Op: opConfirm, Err: err}
+			return results, unfinished(opConfirm, results[start:], err)
 		}
 	}
 	return results, nil
@@ -57,92 +62,124 @@ func (r *Registry) confirmBatch(ctx context.Context, tx Tx, actor Actor, cs []Co
 	}
 	var retired []uint64
 	var recs []Record
-	seen := map[uint64]bool{}
 	for i, c := range cs {
 		results[i] = Result{Device: c.Device, ProfileID: c.ProfileID}
 		d := devices[c.Device.String()]
-		if err := mayConfirm(actor, d, c.ProfileID); err != nil {
+		p := current[profileKey(c.ProfileID)]
+		if err := mayConfirm(actor, d, p, c.ProfileID); err != nil {
 			results[i].Err = &Error{Op: opConfirm, Device: c.Device, Err: err}
 			continue
 		}
-		p := current[profileKey(c.ProfileID)]
-		if p == nil || seen[p.ID] {
-			continue
-		}
-		seen[p.ID] = true
 		// A device that failed to install and connects all the same has it.
 		if p.Status.rank() < ProfileConnected.rank() || p.Status == ProfileFailed {
 			p.Status, p.Updated = ProfileConnected, r.now()
 			recs = append(recs, profileRecord(p))
 		}
-		for _, id := range d.Retired {
-			if err := putWork(ctx, tx, id, workWithdraw); err != nil {
-				return nil, err
-			}
-			retired = append(retired, id)
-		}
+		retired = append(retired, d.Retired...)
+	}
+	slices.Sort(retired) // a device may be named twice
+	retired = slices.Compact(retired)
+	if err := putWork(ctx, tx, workWithdraw, retired); err != nil {
+		return nil, err
 	}
 	return retired, tx.Put(ctx, TableProfiles, recs...)
 }
 
-func mayConfirm(actor Actor, d *Device, id uint64) error {
+func mayConfirm(actor Actor, d *Device, p *Profile, id uint64) error {
 	if d == nil {
 		return ErrNotFound
 	}
 	if err := may(actor, opConfirm, d); err != nil {
 		return err
 	}
-	if d.Profile == 0 || d.Profile != id {
+	if p == nil || d.Profile != id {
 		return fmt.Errorf("%w: profile %d is not the device's current one", ErrState, id)
+	}
+	// Its record is not in the zone and its order not placed: believing this
+	// would take away what the device still lives on.
+	if p.Status == ProfileGenerated {
+		return fmt.Errorf("%w: profile %d is not published yet: confirm again later", ErrState, id)
 	}
 	return nil
 }
 
-// Progress records what an operator reports of an order (ES2+
+// Progress records what an operator reports of orders (ES2+
 // HandleDownloadProgressInfo). Reports that come late or twice change nothing.
+// The error joins those of the reports that were refused; the others are
+// recorded. [mno.ErrUnknownICCID] in it means never to report this again.
 func (r *Registry) Progress(ctx context.Context, actor Actor, reports ...mno.Progress) error {
 	if err := may(actor, opProgress, nil); err != nil {
 		return &Error{Op: opProgress, Err: err}
 	}
-	return r.store.Update(ctx, func(tx Tx) error {
+	var refused []error
+	err := r.store.Update(ctx, func(tx Tx) error {
+		refused = nil
 		for _, rep := range reports {
-			if err := r.progress(ctx, tx, actor, rep); err != nil {
-				return &Error{Op: opProgress, Device: rep.Device, Err: err}
+			why, err := r.progress(ctx, tx, actor, rep)
+			if err != nil {
+				return err
+			}
+			if why != nil {
+				refused = append(refused, &Error{Op: opProgress, Device: rep.Device, Err: why})
 			}
 		}
 		return nil
 	})
+	if err != nil {
+		return &Error{Op: opProgress, Err: err}
+	}
+	return errors.Join(refused...)
 }
 
-func (r *Registry) progress(ctx context.Context, tx Tx, actor Actor, rep mno.Progress) error {
+// progress records one report. The first error says why it is refused, the
+// second is the store's.
+func (r *Registry) progress(ctx context.Context, tx Tx, actor Actor, rep mno.Progress) (error, error) {
 	d, err := getOne[Device](ctx, tx, TableDevices, rep.Device.String())
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if d == nil {
-		return errNotOurs
+		return errNotOurs, nil
 	}
 	if err := may(actor, opProgress, d); err != nil {
-		return fmt.Errorf("%w: %w", err, errNotOurs)
+		return fmt.Errorf("%w: %w", err, errNotOurs), nil
 	}
 	ids := append([]uint64{d.Profile}, d.Retired...)
 	profiles, err := getAll[Profile](ctx, tx, TableProfiles, profileKeys(ids)...)
 	if err != nil {
-		return err
+		return nil, err
 	}
+	p, why := reported(profiles, rep)
+	if p == nil {
+		return why, nil
+	}
+	to, operator := progressStatus(rep)
+	if to == "" || p.Status.rank() >= to.rank() || p.Status == ProfileConnected {
+		return nil, nil
+	}
+	p.Status, p.MNOStatus, p.Updated = to, operator, r.now()
+	return nil, tx.Put(ctx, TableProfiles, profileRecord(p))
+}
+
+// reported finds the profile that a report is about, or says why there is none.
+func reported(profiles map[string]*Profile, rep mno.Progress) (*Profile, error) {
+	why := errNotOurs
 	for _, p := range profiles {
-		// An operator that is no more than a standard SM-DP+ names the ICCID only.
-		if p.ID != rep.ProfileID && (rep.ProfileID != 0 || p.Receipt.ICCID != rep.ICCID) {
-			continue
+		switch {
+		case p.Status == ProfileGenerated: // it cannot have been ordered
+		case rep.ProfileID != 0:
+			if p.ID == rep.ProfileID {
+				return p, nil
+			}
+		// An operator that is no more than a standard SM-DP+ names the ICCID only,
+		// and may do so before the receipt with that ICCID is recorded here.
+		case p.Receipt.ICCID == "" && p.Status == ProfilePublished && rep.ICCID != "":
+			why = fmt.Errorf("%w: an order for this device is being recorded: report again later", ErrState)
+		case p.Receipt.ICCID == rep.ICCID && rep.ICCID != "":
+			return p, nil
 		}
-		to, operator := progressStatus(rep)
-		if to == "" || p.Status.rank() >= to.rank() || p.Status == ProfileConnected {
-			return nil
-		}
-		p.Status, p.MNOStatus, p.Updated = to, operator, r.now()
-		return tx.Put(ctx, TableProfiles, profileRecord(p))
 	}
-	return errNotOurs
+	return nil, why
 }
 
 // errNotOurs is the answer to news that will never be of use here. It carries
@@ -184,10 +221,9 @@ func (r *Registry) withdraw(ctx context.Context, ids []uint64) (int, error) {
 }
 
 func (r *Registry) recordWithdrawn(ctx context.Context, tx Tx, withdrawn []*Profile) error {
-	var ids []uint64
-	var devs []eid.ID
-	for _, p := range withdrawn {
-		ids, devs = append(ids, p.ID), append(devs, p.Device)
+	ids, devs := make([]uint64, len(withdrawn)), make([]eid.ID, len(withdrawn))
+	for i, p := range withdrawn {
+		ids[i], devs[i] = p.ID, p.Device
 	}
 	profiles, err := getAll[Profile](ctx, tx, TableProfiles, profileKeys(ids)...)
 	if err != nil {
@@ -198,21 +234,28 @@ func (r *Registry) recordWithdrawn(ctx context.Context, tx Tx, withdrawn []*Prof
 		return err
 	}
 	var recs, devRecs []Record
+	changed := map[*Device]bool{}
 	for _, p := range profiles {
+		if p.Status == ProfileRevoked {
+			continue // by another process
+		}
 		p.Status, p.Updated = ProfileRevoked, r.now()
 		recs = append(recs, profileRecord(p))
 		if d := devices[p.Device.String()]; d != nil {
-			d.Retired = without(d.Retired, p.ID)
+			d.Retired = slices.DeleteFunc(d.Retired, func(id uint64) bool { return id == p.ID })
+			changed[d] = true
 		}
 	}
-	for _, d := range devices {
+	for d := range changed {
 		devRecs = append(devRecs, deviceRecord(d))
 	}
-	return errors.Join(
-		tx.Put(ctx, TableProfiles, recs...),
-		tx.Put(ctx, TableDevices, devRecs...),
-		tx.Delete(ctx, TableWork, profileKeys(ids)...),
-	)
+	if err := tx.Put(ctx, TableProfiles, recs...); err != nil {
+		return err
+	}
+	if err := tx.Put(ctx, TableDevices, devRecs...); err != nil {
+		return err
+	}
+	return tx.Delete(ctx, TableWork, profileKeys(ids)...)
 }
 
 // endOverlaps withdraws those of ids whose overlap is over.
@@ -229,14 +272,4 @@ func (r *Registry) endOverlaps(ctx context.Context, ids []uint64) (int, error) {
 		}
 	}
 	return r.withdraw(ctx, over)
-}
-
-func without(ids []uint64, id uint64) []uint64 {
-	var out []uint64
-	for _, v := range ids {
-		if v != id {
-			out = append(out, v)
-		}
-	}
-	return out
 }

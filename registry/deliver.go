@@ -3,8 +3,12 @@ package registry
 import (
 	"context"
 	"crypto/x509"
+	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
+	"time"
 
 	"github.com/miekg/dns"
 
@@ -31,9 +35,12 @@ func (r *Registry) finish(ctx context.Context, parcels []parcel) (map[uint64]err
 	return r.order(ctx, parcels)
 }
 
+// publish adds the records of parcels that are not published yet. It brings the
+// parcels up to date: another process may have come further with them, or have
+// superseded them.
 func (r *Registry) publish(ctx context.Context, parcels []parcel) error {
 	var change publish.ChangeSet
-	var ids []uint64
+	steps := map[uint64]step{}
 	for _, p := range parcels {
 		if p.profile.Status != ProfileGenerated {
 			continue
@@ -43,22 +50,37 @@ func (r *Registry) publish(ctx context.Context, parcels []parcel) error {
 			return err
 		}
 		change.Add = append(change.Add, rr)
-		ids = append(ids, p.profile.ID)
+		steps[p.profile.ID] = step{status: ProfilePublished, mno: MNONone}
 	}
-	if len(ids) == 0 {
+	if len(steps) == 0 {
 		return nil
 	}
-	defer r.timed("publish", len(ids))()
+	defer r.timed("publish", len(steps))()
 	if _, err := r.Publisher.Publish(ctx, change); err != nil {
-		return fmt.Errorf("publish %d records: %w", len(ids), err)
+		return fmt.Errorf("publish %d records: %w", len(steps), err)
 	}
-	revoked, err := r.advance(ctx, ids, ProfilePublished, MNONone, nil)
+	now, err := r.advance(ctx, steps)
 	if err != nil {
 		return err
 	}
-	// Another process may have withdrawn a profile while its record was on the
-	// way into the zone.
-	_, err = r.withdraw(ctx, revoked)
+	for i, p := range parcels {
+		if fresh := now[profileKey(p.profile.ID)]; fresh != nil {
+			parcels[i].profile = fresh
+		}
+	}
+	return r.withdrawRevoked(ctx, slices.Collect(maps.Values(now)))
+}
+
+// withdrawRevoked takes back records that were put into the zone while another
+// process was withdrawing them.
+func (r *Registry) withdrawRevoked(ctx context.Context, profiles []*Profile) error {
+	var revoked []uint64
+	for _, p := range profiles {
+		if p.Status == ProfileRevoked {
+			revoked = append(revoked, p.ID)
+		}
+	}
+	_, err := r.withdraw(ctx, revoked)
 	return err
 }
 
@@ -66,77 +88,114 @@ func (r *Registry) publish(ctx context.Context, parcels []parcel) error {
 func (r *Registry) order(ctx context.Context, parcels []parcel) (map[uint64]error, error) {
 	defer r.timed("order", len(parcels))()
 	var mu sync.Mutex
-	var ordered []uint64
-	receipts, refused := map[uint64]mno.Receipt{}, map[uint64]error{}
+	steps, refused := map[uint64]step{}, map[uint64]error{}
 	err := forEach(ctx, len(parcels), r.Orders, func(i int) error {
 		p := parcels[i].profile
 		if p.Status.rank() >= ProfileSuperseded.rank() {
 			return nil
 		}
-		receipt, err := r.orderOne(ctx, parcels[i])
+		taken, err := r.orderOne(ctx, parcels[i])
 		mu.Lock()
 		defer mu.Unlock()
+		if taken != nil {
+			steps[p.ID] = *taken
+		}
 		if err != nil {
 			r.log.WarnContext(ctx, "operator did not take an order", "device", p.Device, "profile", p.ID, "mno", p.MNO, "err", err)
-			refused[p.ID] = fmt.Errorf("%w: profile %d at %q, tried again on Resume: %w", ErrUndelivered, p.ID, p.MNO, err)
-			return nil
+			refused[p.ID] = err
 		}
-		receipts[p.ID] = receipt
-		ordered = append(ordered, p.ID)
 		return nil
 	})
 	if err != nil {
 		return refused, err
 	}
-	_, err = r.advance(ctx, ordered, ProfileOrdered, MNOOffered, receipts)
+	_, err = r.advance(ctx, steps)
 	return refused, err
 }
 
-func (r *Registry) orderOne(ctx context.Context, p parcel) (mno.Receipt, error) {
-	operator := r.Operators[p.profile.MNO]
-	if operator == nil {
-		return mno.Receipt{}, fmt.Errorf("%w: no way to this operator is configured", ErrUnknown)
+// orderOne orders one profile. It returns the step that makes for the profile,
+// nil when none, and why the operator did not take the order.
+func (r *Registry) orderOne(ctx context.Context, p parcel) (*step, error) {
+	if p.profile.Status == ProfileFailed {
+		return &step{done: true}, nil // it got as far as the device
 	}
-	return operator.Order(ctx, mno.Order{
-		Device: p.profile.Device, ProfileID: p.profile.ID, Sealed: p.issued.Sealed, ProfileType: profileType,
-	})
+	operator, err := r.Operators[p.profile.MNO], error(nil)
+	var receipt mno.Receipt
+	if operator == nil {
+		err = fmt.Errorf("%w: no way to this operator is configured", ErrUnknown)
+	} else {
+		receipt, err = operator.Order(ctx, mno.Order{
+			Device: p.profile.Device, ProfileID: p.profile.ID, Sealed: p.issued.Sealed, ProfileType: profileType,
+		})
+	}
+	switch {
+	case err == nil:
+		return &step{status: ProfileOrdered, mno: MNOOffered, receipt: &receipt, done: true}, nil
+	case errors.Is(err, mno.ErrOrderClosed):
+		// No repetition will help, only another profile.
+		return &step{status: ProfileFailed, mno: MNOFailed, done: true},
+			fmt.Errorf("%w: profile %d at %q is closed, activate the device again: %w", ErrUndelivered, p.profile.ID, p.profile.MNO, err)
+	default:
+		return nil, fmt.Errorf("%w: profile %d at %q, tried again on Resume: %w", ErrUndelivered, p.profile.ID, p.profile.MNO, err)
+	}
 }
 
-// advance records a step of profiles that have not yet come further; nothing is
-// owed any more to those with a receipt. It returns the ones it found revoked.
-func (r *Registry) advance(ctx context.Context, ids []uint64, to ProfileStatus, operator MNOStatus, receipts map[uint64]mno.Receipt) ([]uint64, error) {
-	if len(ids) == 0 {
+// step is how a profile goes on after an effect.
+type step struct {
+	status  ProfileStatus // "" leaves both as they are
+	mno     MNOStatus
+	receipt *mno.Receipt
+	done    bool // nothing is owed any more
+}
+
+// apply takes p the step unless p has come further already, and reports whether
+// that changed it. What a device has done with a profile is beyond any order.
+func (s step) apply(p *Profile, now time.Time) bool {
+	forward := s.status != "" && p.Status.rank() < min(s.status.rank(), ProfileOrdered.rank())
+	if forward {
+		p.Status, p.MNOStatus = s.status, s.mno
+	}
+	if s.receipt != nil {
+		p.Receipt = *s.receipt
+	}
+	if forward || s.receipt != nil {
+		p.Updated = now
+		return true
+	}
+	return false
+}
+
+// advance records steps and returns the profiles as they are then.
+func (r *Registry) advance(ctx context.Context, steps map[uint64]step) (map[string]*Profile, error) {
+	if len(steps) == 0 {
 		return nil, nil
 	}
-	var revoked []uint64
-	err := r.store.Update(ctx, func(tx Tx) error {
-		revoked = nil
-		profiles, err := getAll[Profile](ctx, tx, TableProfiles, profileKeys(ids)...)
-		if err != nil {
+	keys := profileKeys(slices.Sorted(maps.Keys(steps)))
+	var profiles map[string]*Profile
+	err := r.store.Update(ctx, func(tx Tx) (err error) {
+		if profiles, err = getAll[Profile](ctx, tx, TableProfiles, keys...); err != nil {
 			return err
 		}
 		var recs []Record
 		var done []string
-		for key, p := range profiles {
-			if receipt, ok := receipts[p.ID]; ok {
-				p.Receipt = receipt
+		for _, key := range keys {
+			p := profiles[key]
+			if p == nil {
+				continue
+			}
+			if steps[p.ID].apply(p, r.now()) {
+				recs = append(recs, profileRecord(p))
+			}
+			if steps[p.ID].done {
 				done = append(done, key)
 			}
-			if p.Status == ProfileRevoked {
-				revoked = append(revoked, p.ID)
-			}
-			if p.Status.rank() < to.rank() {
-				p.Status, p.MNOStatus = to, operator
-			}
-			p.Updated = r.now()
-			recs = append(recs, profileRecord(p))
 		}
 		if err := tx.Put(ctx, TableProfiles, recs...); err != nil {
 			return err
 		}
 		return deleteWork(ctx, tx, workProvision, done)
 	})
-	return revoked, err
+	return profiles, err
 }
 
 // deleteWork removes work records that still say owed.
@@ -161,7 +220,10 @@ func (r *Registry) resumeProvision(ctx context.Context, ids []uint64) (int, erro
 		return 0, err
 	}
 	refused, err := r.finish(ctx, parcels)
-	return len(parcels) - len(refused), err
+	if err != nil {
+		return 0, err
+	}
+	return len(parcels) - len(refused), nil
 }
 
 // loadParcels reads profiles with what was issued for them.

@@ -157,6 +157,17 @@ func Failed(rs []Result) []Result {
 	return out
 }
 
+// unfinished gives the results that a failing call did not come to its error,
+// and returns that as the call's own.
+func unfinished(op string, results []Result, err error) error {
+	for i := range results {
+		if results[i].Err == nil {
+			results[i].Err = &Error{Op: op, Device: results[i].Device, Err: err}
+		}
+	}
+	return &Error{Op: op, Err: err}
+}
+
 func profileKey(id uint64) string { return fmt.Sprintf("%020d", id) }
 
 func encode(v any) []byte {

@@ -3,6 +3,8 @@ package registry
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/iotregistry/sdk/profile"
 	"github.com/iotregistry/sdk/registry/eid"
@@ -10,15 +12,19 @@ import (
 
 // File records a maker's claims: the devices it made and their eUICCs' keys.
 // A claim is final; filing the same one again is no error, another key for the
-// same device is. Results are in the order of claims.
+// same device is. Results are in the order of claims; when File itself fails,
+// each claim it did not come to carries the error.
 func (r *Registry) File(ctx context.Context, actor Actor, claims []Claim) ([]Result, error) {
 	if err := may(actor, opClaim, nil); err != nil {
 		return nil, &Error{Op: opClaim, Err: err}
 	}
 	results := make([]Result, len(claims))
+	for i, c := range claims {
+		results[i].Device = c.Device
+	}
 	for start, batch := range chunks(claims, r.Batch) {
 		if err := r.fileBatch(ctx, actor, batch, results[start:]); err != nil {
-			return results, &Error{Op: opClaim, Err: err}
+			return results, unfinished(opClaim, results[start:], err)
 		}
 	}
 	return results, nil
@@ -79,20 +85,24 @@ type Import struct {
 
 // Import registers devices with the calling ASP as their sponsor and returns a
 // result for every row, in their order. With Atomic set, one refused row
-// refuses them all: the others carry [ErrAborted]. Import itself fails only
-// when no row could be judged.
+// refuses them all: the others carry [ErrAborted]. When Import itself fails,
+// each row it did not come to carries the error.
 func (r *Registry) Import(ctx context.Context, actor Actor, in Import) ([]Result, error) {
 	if err := may(actor, opImport, nil); err != nil {
 		return nil, &Error{Op: opImport, Err: err}
 	}
 	results := make([]Result, len(in.Rows))
+	for i, row := range in.Rows {
+		results[i] = Result{Line: row.Line, Device: row.ID}
+	}
 	size := r.Batch
-	if in.Atomic {
+	// A dry run must see duplicates wherever they stand, too.
+	if in.Atomic || in.DryRun {
 		size = max(len(in.Rows), 1)
 	}
 	for start, rows := range chunks(in.Rows, size) {
 		if err := r.importBatch(ctx, actor, in, rows, results[start:start+len(rows)]); err != nil {
-			return results, &Error{Op: opImport, Err: err}
+			return results, unfinished(opImport, results[start:], err)
 		}
 	}
 	return results, nil
@@ -108,7 +118,7 @@ func (r *Registry) importBatch(ctx context.Context, actor Actor, in Import, rows
 		run = r.store.View
 	}
 	return run(ctx, func(tx Tx) error {
-		b, err := loadImport(ctx, tx, actor, in, ids)
+		b, err := loadImport(ctx, tx, actor, in, rows, ids)
 		if err != nil {
 			return err
 		}
@@ -149,18 +159,16 @@ type importContext struct {
 	accounts map[string]*Account
 }
 
-func loadImport(ctx context.Context, tx Tx, actor Actor, in Import, ids []eid.ID) (*importContext, error) {
+func loadImport(ctx context.Context, tx Tx, actor Actor, in Import, rows []Row, ids []eid.ID) (*importContext, error) {
 	if _, err := account(ctx, tx, actor.Account, RoleASP); err != nil {
 		return nil, err
 	}
 	if _, err := account(ctx, tx, in.Owner, RoleOwner); err != nil {
 		return nil, err
 	}
-	operators := []string{in.MNO}
-	for _, row := range in.Rows {
-		if row.MNO != "" && row.MNO != operators[len(operators)-1] {
-			operators = append(operators, row.MNO)
-		}
+	operators := map[string]bool{in.MNO: true}
+	for _, row := range rows {
+		operators[row.MNO] = true
 	}
 	var b importContext
 	var err error
@@ -170,7 +178,7 @@ func loadImport(ctx context.Context, tx Tx, actor Actor, in Import, ids []eid.ID
 	if b.claims, err = getAll[Claim](ctx, tx, TableClaims, idKeys(ids)...); err != nil {
 		return nil, err
 	}
-	b.accounts, err = getAll[Account](ctx, tx, TableAccounts, operators...)
+	b.accounts, err = getAll[Account](ctx, tx, TableAccounts, slices.Sorted(maps.Keys(operators))...)
 	return &b, err
 }
 

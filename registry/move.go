@@ -2,7 +2,9 @@ package registry
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"time"
 
 	"github.com/iotregistry/sdk/registry/eid"
 )
@@ -27,24 +29,31 @@ type MoveOptions struct {
 // stays valid until the device has confirmed the new one or the overlap ends.
 //
 // A device that does not exist is refused like a wrong code, so that nobody can
-// list devices by asking.
+// list devices by asking. Results are in the order of moves; when Move itself
+// fails, each device it did not finish carries the error.
 func (r *Registry) Move(ctx context.Context, actor Actor, moves []Move, opts MoveOptions) ([]Result, error) {
-	if err := may(actor, opMove, nil); err != nil {
-		return nil, &Error{Op: opMove, Err: err}
-	}
 	results := make([]Result, len(moves))
-	for start, batch := range chunks(moves, r.Batch) {
-		part := results[start : start+len(batch)]
-		var plans []*plan
+	for i, m := range moves {
+		results[i] = Result{Line: m.Line, Device: m.Device}
+	}
+	plans, at := newPlans(opMove, results)
+	if err := may(actor, opMove, nil); err != nil {
+		return results, abandon(opMove, plans, err)
+	}
+	for i, p := range plans {
+		p.code, p.move = moves[at[i]].Code, true
+	}
+	for start, batch := range chunks(plans, r.Batch) {
+		var ready []*plan
 		err := r.store.Update(ctx, func(tx Tx) (err error) {
-			plans, err = r.prepareMove(ctx, tx, actor, batch, part)
+			ready, err = r.prepareMove(ctx, tx, actor, batch)
 			return err
 		})
 		if err == nil {
-			err = r.run(ctx, opMove, plans, nil, part, opts.OnCommit)
+			err = r.run(ctx, opMove, ready, nil, batch, opts.OnCommit)
 		}
 		if err != nil {
-			return results, &Error{Op: opMove, Err: err}
+			return results, abandon(opMove, plans[start:], err)
 		}
 	}
 	return results, nil
@@ -52,16 +61,16 @@ func (r *Registry) Move(ctx context.Context, actor Actor, moves []Move, opts Mov
 
 // prepareMove judges the codes before any costly work and counts wrong ones.
 // The codes are used up only by the commit that moves the devices.
-func (r *Registry) prepareMove(ctx context.Context, tx Tx, actor Actor, moves []Move, results []Result) ([]*plan, error) {
-	ids, guessKeys := make([]eid.ID, len(moves)), make([]string, len(moves))
-	for i, m := range moves {
-		ids[i], guessKeys[i] = m.Device, guessKey(m.Device, actor.Account)
+func (r *Registry) prepareMove(ctx context.Context, tx Tx, actor Actor, batch []*plan) ([]*plan, error) {
+	keys, guessKeys := planKeys(batch), make([]string, len(batch))
+	for i, p := range batch {
+		guessKeys[i] = guessKey(p.result.Device, actor.Account)
 	}
-	devices, err := getAll[Device](ctx, tx, TableDevices, idKeys(ids)...)
+	devices, err := getAll[Device](ctx, tx, TableDevices, keys...)
 	if err != nil {
 		return nil, err
 	}
-	codes, err := getAll[codeRecord](ctx, tx, TableCodes, idKeys(ids)...)
+	codes, err := getAll[codeRecord](ctx, tx, TableCodes, keys...)
 	if err != nil {
 		return nil, err
 	}
@@ -70,36 +79,38 @@ func (r *Registry) prepareMove(ctx context.Context, tx Tx, actor Actor, moves []
 		return nil, err
 	}
 	now := r.now()
-	seen := map[eid.ID]bool{}
-	var plans []*plan
-	for i, m := range moves {
-		results[i] = Result{Line: m.Line, Device: m.Device}
-		p := &plan{result: &results[i], device: devices[m.Device.String()], code: m.Code, move: true}
-		if seen[m.Device] {
-			p.fail(opMove, fmt.Errorf("%w: the device is named twice in one call", ErrInvalid))
+	var ready []*plan
+	for i, p := range batch {
+		p.result.Err = nil // a store may run this again after a conflict
+		p.device = devices[keys[i]]
+		err := mayMove(actor, p, codes[keys[i]], failures[guessKeys[i]], now)
+		if err == nil {
+			ready = append(ready, p)
 			continue
 		}
-		seen[m.Device] = true
-		if failures[guessKeys[i]].locked(now) {
-			p.fail(opMove, ErrLocked)
-			continue
-		}
-		if p.device != nil && p.device.Sponsor == actor.Account {
-			p.fail(opMove, fmt.Errorf("%w: the device is yours already", ErrState))
-			continue
-		}
-		if !codes[m.Device.String()].matches(m.Code, now) || p.device == nil {
-			p.fail(opMove, ErrAuthCode)
+		p.fail(opMove, err)
+		if errors.Is(err, ErrAuthCode) {
 			if err := countGuess(ctx, tx, guessKeys[i], failures[guessKeys[i]], now); err != nil {
 				return nil, err
 			}
-			continue
 		}
-		if p.device.has(StatusClientTransferProhibited, StatusServerTransferProhibited) {
-			p.fail(opMove, fmt.Errorf("%w: transfer is prohibited", ErrState))
-			continue
-		}
-		plans = append(plans, p)
 	}
-	return r.reserve(ctx, tx, opMove, plans, func(*plan) string { return actor.Account })
+	return r.reserve(ctx, tx, opMove, ready, func(*plan) string { return actor.Account })
+}
+
+// mayMove reports why actor may not have p's device. Before the code is right
+// it tells nothing about devices that are not the actor's.
+func mayMove(actor Actor, p *plan, code *codeRecord, failed *guesses, now time.Time) error {
+	right := code.matches(p.code, now)
+	switch {
+	case failed.locked(now):
+		return ErrLocked
+	case p.device != nil && p.device.Sponsor == actor.Account:
+		return fmt.Errorf("%w: the device is yours already", ErrState)
+	case !right || p.device == nil:
+		return ErrAuthCode
+	case p.device.has(StatusClientTransferProhibited, StatusServerTransferProhibited):
+		return fmt.Errorf("%w: transfer is prohibited", ErrState)
+	}
+	return nil
 }

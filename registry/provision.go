@@ -31,43 +31,74 @@ func (p *plan) fail(op string, err error) {
 	p.result.Err = &Error{Op: op, Device: p.result.Device, Err: err}
 }
 
+// newPlans makes a plan for each device that results name, and refuses the
+// later ones where a device is named again. The second value has, for each
+// plan, the index of its result.
+func newPlans(op string, results []Result) (plans []*plan, at []int) {
+	seen := map[eid.ID]bool{}
+	for i := range results {
+		p := &plan{result: &results[i]}
+		if seen[p.result.Device] {
+			p.fail(op, fmt.Errorf("%w: the device is named twice in one call", ErrInvalid))
+			continue
+		}
+		seen[p.result.Device] = true
+		plans, at = append(plans, p), append(at, i)
+	}
+	return plans, at
+}
+
+// abandon gives the results from which a call did not come back their error.
+func abandon(op string, plans []*plan, err error) error {
+	for _, p := range plans {
+		if p.result.Err == nil {
+			p.fail(op, err)
+		}
+	}
+	return &Error{Op: op, Err: err}
+}
+
 // Activate gives devices a profile of their sponsor: it issues their
 // certificates, seals the profiles, publishes the CERT records and orders the
 // delivery. It returns one result per device in their order. A device that is
 // active already keeps its profile, so Activate may be repeated; what an
-// interrupted call left unfinished it finishes.
+// interrupted call left unfinished it finishes. When Activate itself fails, each
+// device it did not finish carries the error.
 func (r *Registry) Activate(ctx context.Context, actor Actor, ids ...eid.ID) ([]Result, error) {
 	results := make([]Result, len(ids))
 	for i, id := range ids {
 		results[i].Device = id
 	}
-	for _, batch := range chunks(results, r.Batch) {
-		var plans []*plan
-		var unfinished []uint64
-		err := r.store.Update(ctx, func(tx Tx) (err error) {
-			plans, unfinished, err = r.prepareActivate(ctx, tx, actor, batch)
-			return err
-		})
-		var parcels []parcel
-		if err == nil {
-			parcels, err = r.loadParcels(ctx, unfinished)
-		}
-		if err == nil {
-			err = r.run(ctx, opActivate, plans, parcels, batch, nil)
-		}
-		if err != nil {
-			return results, &Error{Op: opActivate, Err: err}
+	plans, _ := newPlans(opActivate, results)
+	for start, batch := range chunks(plans, r.Batch) {
+		if err := r.activate(ctx, actor, batch); err != nil {
+			return results, abandon(opActivate, plans[start:], err)
 		}
 	}
 	return results, nil
 }
 
-func (r *Registry) prepareActivate(ctx context.Context, tx Tx, actor Actor, batch []Result) ([]*plan, []uint64, error) {
-	ids := make([]eid.ID, len(batch))
-	for i := range batch {
-		ids[i] = batch[i].Device
+func (r *Registry) activate(ctx context.Context, actor Actor, batch []*plan) error {
+	var ready []*plan
+	var unfinished []uint64
+	err := r.store.Update(ctx, func(tx Tx) (err error) {
+		ready, unfinished, err = r.prepareActivate(ctx, tx, actor, batch)
+		return err
+	})
+	if err != nil {
+		return err
 	}
-	devices, err := getAll[Device](ctx, tx, TableDevices, idKeys(ids)...)
+	parcels, err := r.loadParcels(ctx, unfinished)
+	if err != nil {
+		return err
+	}
+	return r.run(ctx, opActivate, ready, parcels, batch, nil)
+}
+
+// prepareActivate returns the plans that need a new profile, and the profiles
+// of those that have one which is not with the operator yet.
+func (r *Registry) prepareActivate(ctx context.Context, tx Tx, actor Actor, batch []*plan) ([]*plan, []uint64, error) {
+	devices, err := getAll[Device](ctx, tx, TableDevices, planKeys(batch)...)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -75,38 +106,41 @@ func (r *Registry) prepareActivate(ctx context.Context, tx Tx, actor Actor, batc
 	if err != nil {
 		return nil, nil, err
 	}
-	var plans []*plan
+	var ready []*plan
 	var unfinished []uint64
-	seen := map[eid.ID]bool{}
-	for i := range batch {
-		batch[i] = Result{Device: ids[i]} // a store may run this again after a conflict
-		p := &plan{result: &batch[i]}
-		d := devices[ids[i].String()]
-		if err := mayActivate(actor, d, seen[ids[i]]); err != nil {
+	for _, p := range batch {
+		id := p.result.Device
+		*p.result = Result{Device: id} // a store may run this again after a conflict
+		d := devices[id.String()]
+		if err := mayActivate(actor, d); err != nil {
 			p.fail(opActivate, err)
 			continue
 		}
-		seen[d.ID] = true
 		if cur := current[profileKey(d.Profile)]; cur != nil && cur.Status != ProfileFailed {
-			batch[i].ProfileID = cur.ID
+			p.result.ProfileID = cur.ID
 			if cur.Status.rank() < ProfileOrdered.rank() {
 				unfinished = append(unfinished, cur.ID)
 			}
 			continue
 		}
 		p.device = d
-		plans = append(plans, p)
+		ready = append(ready, p)
 	}
-	plans, err = r.reserve(ctx, tx, opActivate, plans, func(p *plan) string { return p.device.Sponsor })
-	return plans, unfinished, err
+	ready, err = r.reserve(ctx, tx, opActivate, ready, func(p *plan) string { return p.device.Sponsor })
+	return ready, unfinished, err
 }
 
-func mayActivate(actor Actor, d *Device, repeated bool) error {
-	switch {
-	case d == nil:
+func planKeys(plans []*plan) []string {
+	keys := make([]string, len(plans))
+	for i, p := range plans {
+		keys[i] = p.result.Device.String()
+	}
+	return keys
+}
+
+func mayActivate(actor Actor, d *Device) error {
+	if d == nil {
 		return ErrNotFound
-	case repeated:
-		return fmt.Errorf("%w: the device is named twice in one call", ErrInvalid)
 	}
 	if err := may(actor, opActivate, d); err != nil {
 		return err
@@ -130,9 +164,6 @@ func currentProfiles(ctx context.Context, tx Tx, devices map[string]*Device) (ma
 // reserve finds each plan's sponsor account and gives it a profile ID, in the
 // order of plans. Plans without an account fail and are left out.
 func (r *Registry) reserve(ctx context.Context, tx Tx, op string, plans []*plan, sponsor func(*plan) string) ([]*plan, error) {
-	if len(plans) == 0 {
-		return nil, nil
-	}
 	accounts := map[string]*Account{}
 	ready := plans[:0]
 	for _, p := range plans {
@@ -152,6 +183,9 @@ func (r *Registry) reserve(ctx context.Context, tx Tx, op string, plans []*plan,
 		p.sponsor = a
 		ready = append(ready, p)
 	}
+	if len(ready) == 0 {
+		return nil, nil
+	}
 	first, err := takeProfileIDs(ctx, tx, r.FirstProfileID, len(ready))
 	for i, p := range ready {
 		p.id = first + uint64(i)
@@ -160,9 +194,10 @@ func (r *Registry) reserve(ctx context.Context, tx Tx, op string, plans []*plan,
 }
 
 // run carries prepared plans, and parcels left unfinished by an earlier call,
-// through to the operator and completes the results. onCommit, where given,
-// writes in the same transaction that changes the devices.
-func (r *Registry) run(ctx context.Context, op string, plans []*plan, parcels []parcel, results []Result, onCommit func(context.Context, Tx, []Moved) error) error {
+// through to the operator and completes the results of the batch they come
+// from. onCommit, where given, writes in the transaction that changes the
+// devices.
+func (r *Registry) run(ctx context.Context, op string, plans []*plan, parcels []parcel, batch []*plan, onCommit func(context.Context, Tx, []Moved) error) error {
 	done := r.timed("build", len(plans))
 	err := forEach(ctx, len(plans), r.Workers, func(i int) error {
 		if err := r.build(plans[i]); err != nil {
@@ -189,9 +224,9 @@ func (r *Registry) run(ctx context.Context, op string, plans []*plan, parcels []
 		parcels = append(parcels, p.parcel)
 	}
 	refused, err := r.finish(ctx, parcels)
-	for i := range results {
-		if why := refused[results[i].ProfileID]; why != nil && results[i].Err == nil {
-			results[i].Err = &Error{Op: "order", Device: results[i].Device, Err: why}
+	for _, p := range batch {
+		if why := refused[p.result.ProfileID]; why != nil && p.result.Err == nil {
+			p.fail("order", why)
 		}
 	}
 	return err
@@ -224,13 +259,13 @@ func (r *Registry) build(p *plan) error {
 	if err != nil {
 		return fmt.Errorf("encode device key: %w", err)
 	}
+	defer clear(pkcs8)
 	sealed, err := r.Authority.Seal(recipient, &profile.Profile{
 		ID: p.id, Device: p.device.ID, Registry: r.Zone, Name: name,
 		Host: p.sponsor.Host, Port: p.sponsor.Port,
 		Certificate: cert, PrivateKey: pkcs8, CACertificates: r.Authority.Chain(),
 		NotBefore: now, NotAfter: now.Add(r.Validity),
 	})
-	clear(pkcs8)
 	if err != nil {
 		return err
 	}

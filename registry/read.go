@@ -2,6 +2,7 @@ package registry
 
 import (
 	"context"
+	"fmt"
 	"slices"
 
 	"github.com/iotregistry/sdk/dane/publish"
@@ -104,6 +105,9 @@ func (r *Registry) Issued(ctx context.Context, actor Actor, id eid.ID, profileID
 			out, err = getOne[Issued](ctx, tx, TableIssued, profileKey(profileID))
 			return err
 		})
+		if err == nil && out == nil {
+			err = ErrNotFound
+		}
 	}
 	if err != nil {
 		return nil, &Error{Op: opRead, Device: id, Err: err}
@@ -162,6 +166,12 @@ func (r *Registry) republishPage(ctx context.Context, after string) (n int, last
 		}
 		change.Add = append(change.Add, rr)
 	}
-	_, err = r.Publisher.Publish(ctx, change)
+	if _, err := r.Publisher.Publish(ctx, change); err != nil {
+		return 0, last, fmt.Errorf("publish %d records: %w", len(live), err)
+	}
+	now, err := r.loadProfiles(ctx, live)
+	if err == nil {
+		err = r.withdrawRevoked(ctx, now)
+	}
 	return len(live), last, err
 }

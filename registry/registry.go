@@ -3,6 +3,7 @@ package registry
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -86,6 +87,9 @@ func New(cfg Config) (*Registry, error) {
 	if _, err := dane.DeviceName(1<<63, "89049032123451234512345678901235", cfg.Zone); err != nil {
 		return nil, fmt.Errorf("registry: new: %w: Zone: %w", ErrInvalid, err)
 	}
+	if err := cfg.refuseNegatives(); err != nil {
+		return nil, err
+	}
 	setDefault(&cfg.FirstProfileID, 1)
 	setDefault(&cfg.Overlap, DefaultOverlap)
 	setDefault(&cfg.CodeTTL, DefaultCodeTTL)
@@ -104,6 +108,21 @@ func New(cfg Config) (*Registry, error) {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	return &Registry{Config: cfg, store: cfg.Store, log: cfg.Logger}, nil
+}
+
+func (c *Config) refuseNegatives() error {
+	for _, f := range []struct {
+		name  string
+		value int64
+	}{
+		{"Overlap", int64(c.Overlap)}, {"CodeTTL", int64(c.CodeTTL)}, {"Validity", int64(c.Validity)},
+		{"Workers", int64(c.Workers)}, {"Orders", int64(c.Orders)}, {"Batch", int64(c.Batch)},
+	} {
+		if f.value < 0 {
+			return fmt.Errorf("registry: new: %w: %s must not be negative", ErrInvalid, f.name)
+		}
+	}
+	return nil
 }
 
 func setDefault[T comparable](v *T, def T) {
@@ -127,13 +146,17 @@ func (r *Registry) timed(step string, devices int) func() {
 
 // Resume finishes what is owed: profiles that were recorded but not published
 // or ordered, withdrawals that were decided but not carried out, and overlaps
-// that have ended. It returns how many profiles it finished. Every step may be
-// repeated without harm, so Resume may run at any time and in many processes.
+// that have ended. It returns how many profiles it finished. What an operator
+// does not take is logged and stays owed. A failure of one kind of work does not
+// keep the others waiting: a zone record that must go has nothing to do with one
+// that cannot be added. Every step may be repeated without harm, so Resume may
+// run at any time and in many processes.
 func (r *Registry) Resume(ctx context.Context, actor Actor) (int, error) {
 	if err := may(actor, opRun, nil); err != nil {
 		return 0, &Error{Op: "resume", Err: err}
 	}
 	done := 0
+	var errs []error
 	for _, step := range []struct {
 		owed string
 		run  func(context.Context, []uint64) (int, error)
@@ -144,9 +167,10 @@ func (r *Registry) Resume(ctx context.Context, actor Actor) (int, error) {
 	} {
 		n, err := r.eachWork(ctx, step.owed, step.run)
 		done += n
-		if err != nil {
-			return done, &Error{Op: "resume", Err: err}
-		}
+		errs = append(errs, err)
+	}
+	if err := errors.Join(errs...); err != nil {
+		return done, &Error{Op: "resume", Err: err}
 	}
 	return done, nil
 }
@@ -185,11 +209,15 @@ func (r *Registry) eachWork(ctx context.Context, owed string, run func(context.C
 	}
 }
 
-// putWork records what is owed to a profile, in place of what was owed before.
-func putWork(ctx context.Context, tx Tx, id uint64, owed string) error {
-	key := profileKey(id)
-	if err := tx.Delete(ctx, TableWork, key); err != nil {
+// putWork records what is owed to profiles, in place of what was owed before.
+func putWork(ctx context.Context, tx Tx, owed string, ids []uint64) error {
+	keys := profileKeys(ids)
+	if err := tx.Delete(ctx, TableWork, keys...); err != nil {
 		return err
 	}
-	return tx.Put(ctx, TableWork, Record{Key: key, Parent: owed, Body: []byte("{}")})
+	recs := make([]Record, len(keys))
+	for i, key := range keys {
+		recs[i] = Record{Key: key, Parent: owed, Body: []byte("{}")}
+	}
+	return tx.Put(ctx, TableWork, recs...)
 }

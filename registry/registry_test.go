@@ -329,6 +329,7 @@ func TestLostRaceKeepsTheCode(t *testing.T) {
 				if err != nil {
 					return err
 				}
+				recs[0].Body = bytes.Replace(recs[0].Body, []byte(`{`), []byte(`{"status":["serverUpdateProhibited"],`), 1)
 				return tx.Put(t.Context(), registry.TableDevices, recs...)
 			}))
 		}
