@@ -11,6 +11,12 @@
 //
 //	svc := transfer.Service{Registry: reg}
 //	results, err := svc.Request(ctx, actor, transfer.Batch{Key: "2026-11-24/ottawa", Items: items})
+//
+// # What this does not protect from
+//
+// Whoever holds a code holds the device: the registry cannot tell an owner from
+// a thief of codes. And a moved device may stay with its old provider until the
+// overlap ends, if nobody can deliver the new profile to it.
 package transfer
 
 import (
@@ -18,6 +24,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/iotregistry/sdk/registry"
@@ -80,42 +87,67 @@ type Service struct {
 	Policy   Policy
 }
 
-const maxKey = 128
+const (
+	op     = "transfer"
+	maxKey = 128
+)
 
 // Request asks for devices with their owners' codes and returns one result per
 // item, in their order. A refused item changes nothing; the others go on. The
 // errors are those of [registry.Registry.Move].
 func (s *Service) Request(ctx context.Context, actor registry.Actor, b Batch) ([]registry.Result, error) {
 	if s.Policy != Immediate {
-		return nil, &registry.Error{Op: "transfer", Err: fmt.Errorf("%w: unknown policy %d", registry.ErrInvalid, s.Policy)}
+		return nil, &registry.Error{Op: op, Err: fmt.Errorf("%w: unknown policy %d", registry.ErrInvalid, s.Policy)}
 	}
 	if len(b.Key) > maxKey {
-		return nil, &registry.Error{Op: "transfer", Err: fmt.Errorf("%w: key is longer than %d bytes", registry.ErrInvalid, maxKey)}
+		return nil, &registry.Error{Op: op, Err: fmt.Errorf("%w: key is longer than %d bytes", registry.ErrInvalid, maxKey)}
 	}
 	results := make([]registry.Result, len(b.Items))
-	done, err := s.alreadyDone(ctx, actor, b)
-	if err != nil {
-		return nil, err
-	}
-	var moves []registry.Move
-	var at []int
+	seen := map[eid.ID]bool{}
+	var open []int // items without an answer
 	for i, it := range b.Items {
-		if t, ok := done[it.Device]; ok {
-			results[i] = registry.Result{Line: it.Line, Device: it.Device, ProfileID: t.NewProfile}
+		results[i] = registry.Result{Line: it.Line, Device: it.Device}
+		if seen[it.Device] {
+			results[i].Err = &registry.Error{Op: op, Device: it.Device, Err: fmt.Errorf("%w: the device is named twice in one call", registry.ErrInvalid)}
 			continue
 		}
-		moves = append(moves, registry.Move{Line: it.Line, Device: it.Device, Code: it.Code})
-		at = append(at, i)
+		seen[it.Device] = true
+		open = append(open, i)
+	}
+	open, err := s.answerDone(ctx, actor, b.Key, results, open)
+	if err != nil {
+		return nil, &registry.Error{Op: op, Err: err}
+	}
+	refused, err := s.move(ctx, actor, b, results, open)
+	// The same request may have run beside this one and been faster.
+	_, again := s.answerDone(ctx, actor, b.Key, results, refused)
+	if err == nil && again != nil {
+		err = &registry.Error{Op: op, Err: again}
+	}
+	return results, err
+}
+
+// move moves the devices of the open items and returns which were refused.
+func (s *Service) move(ctx context.Context, actor registry.Actor, b Batch, results []registry.Result, open []int) (refused []int, err error) {
+	moves := make([]registry.Move, len(open))
+	for n, i := range open {
+		moves[n] = registry.Move{Line: b.Items[i].Line, Device: b.Items[i].Device, Code: b.Items[i].Code}
 	}
 	moved, err := s.Registry.Move(ctx, actor, moves, registry.MoveOptions{
 		OnCommit: func(ctx context.Context, tx registry.Tx, ms []registry.Moved) error {
 			return record(ctx, tx, b.Key, ms)
 		},
 	})
-	for i, res := range moved {
-		results[at[i]] = res
+	for n, res := range moved {
+		results[open[n]] = res
+		for _, why := range []error{registry.ErrState, registry.ErrAuthCode, registry.ErrLocked, registry.ErrConflict} {
+			if errors.Is(res.Err, why) {
+				refused = append(refused, open[n])
+				break
+			}
+		}
 	}
-	return results, err
+	return refused, err
 }
 
 // record writes the transfers in the transaction that moves their devices.
@@ -135,25 +167,30 @@ func record(ctx context.Context, tx registry.Tx, key string, ms []registry.Moved
 	return tx.Put(ctx, registry.TableTransfers, recs...)
 }
 
-// alreadyDone finds the items that an earlier call under the same key moved.
-func (s *Service) alreadyDone(ctx context.Context, actor registry.Actor, b Batch) (map[eid.ID]Transfer, error) {
-	if b.Key == "" {
-		return nil, nil
+// answerDone gives the items among which that were moved by an earlier call under
+// the same key their result, and returns the others.
+func (s *Service) answerDone(ctx context.Context, actor registry.Actor, key string, results []registry.Result, which []int) ([]int, error) {
+	if key == "" || len(which) == 0 {
+		return which, nil
 	}
-	done := map[eid.ID]Transfer{}
+	var open []int
 	err := s.Registry.Store.View(ctx, func(tx registry.Tx) error {
-		for _, it := range b.Items {
-			ts, err := history(ctx, tx, it.Device)
+		for _, i := range which {
+			ts, err := history(ctx, tx, results[i].Device)
 			if err != nil {
 				return err
 			}
-			if n := len(ts); n > 0 && ts[n-1].Key == b.Key && ts[n-1].To == actor.Account {
-				done[it.Device] = ts[n-1]
+			// Whether the device has moved on since is another matter.
+			at := slices.IndexFunc(ts, func(t Transfer) bool { return t.Key == key && t.To == actor.Account })
+			if at < 0 {
+				open = append(open, i)
+				continue
 			}
+			results[i].ProfileID, results[i].Err = ts[at].NewProfile, nil
 		}
 		return nil
 	})
-	return done, err
+	return open, err
 }
 
 // History returns a device's transfers, oldest first, to who may see the device

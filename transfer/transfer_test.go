@@ -9,9 +9,11 @@ import (
 	"crypto/rand"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/iotregistry/sdk/dane/publish"
@@ -191,4 +193,68 @@ func ExampleService_Request() {
 	// Output:
 	// 1000000000000001 13 <nil> <nil>
 	// a code prints as *****
+}
+
+// The answer to a request does not depend on what happened to the device since.
+func TestRequestIsRepeatable(t *testing.T) {
+	t.Parallel()
+	s, ids := service(t, 2)
+	items := codes(t, s, ids)
+	batch := transfer.Batch{Key: "k1", Items: append(items, items[0])}
+	first, err := s.Request(t.Context(), carPark, batch)
+	require.NoError(t, err)
+	require.Len(t, registry.Failed(first), 1)
+	require.ErrorIs(t, first[2].Err, registry.ErrInvalid)
+
+	moved, err := s.Request(t.Context(), third, transfer.Batch{Key: "k2", Items: codes(t, s, ids[:1])})
+	require.NoError(t, err)
+	require.Empty(t, registry.Failed(moved))
+	again, err := s.Request(t.Context(), carPark, batch)
+	require.NoError(t, err)
+	require.Equal(t, first, again)
+	d, err := s.Registry.Device(t.Context(), root, ids[0])
+	require.NoError(t, err)
+	require.Equal(t, third.Account, d.Sponsor, "a repetition moves nothing")
+}
+
+// A client that lost patience and asked again while its first request was still
+// at work gets one answer.
+func TestRequestBesideItself(t *testing.T) {
+	t.Parallel()
+	s, ids := service(t, 8)
+	batch := transfer.Batch{Key: "k", Items: codes(t, s, ids)}
+	answers := make([][]registry.Result, 4)
+	var wg sync.WaitGroup
+	for i := range answers {
+		wg.Go(func() {
+			var err error
+			answers[i], err = s.Request(context.Background(), carPark, batch)
+			assert.NoError(t, err)
+		})
+	}
+	wg.Wait()
+	for _, a := range answers {
+		require.Empty(t, registry.Failed(a))
+		require.Equal(t, answers[0], a)
+	}
+	for _, id := range ids {
+		h, err := s.History(t.Context(), city, id)
+		require.NoError(t, err)
+		require.Len(t, h, 1)
+	}
+}
+
+func TestRequestWithoutKey(t *testing.T) {
+	t.Parallel()
+	s, ids := service(t, 1)
+	batch := transfer.Batch{Items: codes(t, s, ids)}
+	results, err := s.Request(t.Context(), carPark, batch)
+	require.NoError(t, err)
+	require.Empty(t, registry.Failed(results))
+	results, err = s.Request(t.Context(), carPark, batch)
+	require.NoError(t, err)
+	require.ErrorIs(t, results[0].Err, registry.ErrState)
+	results, err = s.Request(t.Context(), carPark, transfer.Batch{Key: "k"})
+	require.NoError(t, err)
+	require.Empty(t, results)
 }
