@@ -4,8 +4,8 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"fmt"
 	"path/filepath"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -73,29 +73,31 @@ func (o mortalOperator) Order(ctx context.Context, order mno.Order) (r mno.Recei
 	return r, err
 }
 
+var stores = map[string]func(t *testing.T) registry.Store{
+	"memory": func(*testing.T) registry.Store { return memory.New() },
+	"sqlite": func(t *testing.T) registry.Store {
+		db, err := sql.Open("sqlite", filepath.Join(t.TempDir(), "registry.db"))
+		require.NoError(t, err)
+		s, err := sqlite.Open(t.Context(), db)
+		require.NoError(t, err)
+		t.Cleanup(func() {
+			require.NoError(t, s.Close())
+			require.NoError(t, db.Close())
+		})
+		return s
+	},
+}
+
 // TestCrashAnywhere kills the registry at every effect of an activation, a move
 // and a confirmation, on both sides of it, starts another one on what is left,
 // and has the callers repeat what they did not get an answer to.
 func TestCrashAnywhere(t *testing.T) {
 	t.Parallel()
-	for name, open := range map[string]func(t *testing.T) registry.Store{
-		"memory": func(*testing.T) registry.Store { return memory.New() },
-		"sqlite": func(t *testing.T) registry.Store {
-			db, err := sql.Open("sqlite", filepath.Join(t.TempDir(), "registry.db"))
-			require.NoError(t, err)
-			s, err := sqlite.Open(t.Context(), db)
-			require.NoError(t, err)
-			t.Cleanup(func() {
-				require.NoError(t, s.Close())
-				require.NoError(t, db.Close())
-			})
-			return s
-		},
-	} {
+	for name, open := range stores {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			for crash := 0; ; crash++ {
-				if !crashAt(t, open(t), crash) {
+				if died, _ := crashAt(t, open(t), crash, forever); !died {
 					require.Greater(t, crash, 30, "the whole life has more effects than that")
 					return
 				}
@@ -104,29 +106,53 @@ func TestCrashAnywhere(t *testing.T) {
 	}
 }
 
-// crashAt lives through one life that ends after crash half-effects, and
-// reports whether it ended before its time.
-func crashAt(t *testing.T, store registry.Store, crash int) bool {
+// TestCrashWhileResuming kills also the registry that finishes the work.
+func TestCrashWhileResuming(t *testing.T) {
+	t.Parallel()
+	for crash := 0; ; crash += 3 {
+		died := true
+		for again, resumeDied := 0, true; resumeDied; again++ {
+			died, resumeDied = crashAt(t, memory.New(), crash, again)
+		}
+		if !died {
+			return
+		}
+	}
+}
+
+const forever = 1 << 30
+
+// crashAt lives through one life that ends after crash half-effects and is
+// resumed for again half-effects, and reports whether either ended too soon.
+func crashAt(t *testing.T, store registry.Store, crash, again int) (died, resumeDied bool) {
+	store = watchedStore{store, t, &sync.Mutex{}, map[eid.ID]uint64{}}
 	b := newBench(t, func(c *registry.Config) { c.Store, c.Orders, c.Workers = store, 1, 1 })
+	b.reg = b.with(func(c *registry.Config) { c.Publisher = watchedZone{b.zone, t} })
 	ids := b.imported(3)
 	codes := map[eid.ID]registry.AuthCode{}
 	for _, id := range ids {
 		codes[id] = b.code(id)
 	}
-	f := &fuse{left: crash}
-	cfg := b.reg.Config
-	cfg.Store, cfg.Publisher = mortalStore{store, f}, mortalZone{b.zone, f}
-	cfg.Operators = map[string]mno.Operator{telco.Account: mortalOperator{b.mno, f}}
-	mortal, err := registry.New(cfg)
-	require.NoError(t, err)
-
-	died := live(t, mortal, ids, codes)
+	died = live(t, b.mortal(crash), ids, codes)
+	if _, err := b.mortal(again).Resume(t.Context(), root); err != nil {
+		require.ErrorIs(t, err, errCrash)
+		resumeDied = true
+	}
 	n, err := b.reg.Resume(t.Context(), root)
-	require.NoError(t, err, "crash %d", crash)
-	require.LessOrEqual(t, n, 6, "crash %d", crash)
-	require.False(t, live(t, b.reg, ids, codes), "crash %d", crash)
+	require.NoError(t, err, "crash %d, %d", crash, again)
+	require.LessOrEqual(t, n, 6, "crash %d, %d", crash, again)
+	require.False(t, live(t, b.reg, ids, codes), "crash %d, %d", crash, again)
 	b.checkWhole(ids, crash)
-	return died
+	return died, resumeDied
+}
+
+// mortal returns a registry on b's store that dies after so many half-effects.
+func (b *bench) mortal(halfEffects int) *registry.Registry {
+	f := &fuse{left: halfEffects}
+	return b.with(func(c *registry.Config) {
+		c.Store, c.Publisher = mortalStore{c.Store, f}, mortalZone{c.Publisher, f}
+		c.Operators = map[string]mno.Operator{telco.Account: mortalOperator{b.mno, f}}
+	})
 }
 
 // live activates, moves and confirms, as callers do who repeat what failed, and
@@ -187,12 +213,5 @@ func (b *bench) checkWhole(ids []eid.ID, crash int) {
 		}
 	}
 	require.Equal(b.t, names, b.zone.names, "crash %d", crash)
-	err := b.store.View(b.t.Context(), func(tx registry.Tx) error {
-		work, err := tx.List(b.t.Context(), registry.TableWork, registry.Query{})
-		if err == nil && len(work) > 0 {
-			err = fmt.Errorf("%d work records are left", len(work))
-		}
-		return err
-	})
-	require.NoError(b.t, err, "crash %d", crash)
+	require.Zero(b.t, b.owed(), "crash %d", crash)
 }

@@ -388,3 +388,57 @@ func TestAuthCodeHidesInPrivateFields(t *testing.T) {
 	require.NotContains(t, fmt.Sprintf("%v %+v %#v", theirs{code}, theirs{code}, &theirs{code}), "ABCDE")
 	require.Equal(t, "ABCDE-FGHJK-MNPQR-STVWX-YZ012-3", code.Reveal())
 }
+
+// A slow process finds that what it was publishing is history: the record goes
+// again, and no order follows.
+func TestPublishingWhatWasWithdrawnMeanwhile(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	id := b.imported(1)[0]
+	code := b.code(id)
+	b.zone.set(true)
+	_, err := b.reg.Activate(t.Context(), parko, id)
+	require.ErrorIs(t, err, errDown)
+	b.zone.set(false)
+	once := true
+	slow := b.with(func(c *registry.Config) {
+		c.Publisher = hookedZone{b.zone, func(publish.ChangeSet) error {
+			if once {
+				once = false
+				require.NoError(t, b.move(carPark, id, code).Err)
+				results, err := b.reg.Confirm(t.Context(), carPark, registry.Confirmation{Device: id, ProfileID: 12})
+				b.allDone(results, err)
+			}
+			return nil
+		}}
+	})
+	_, err = slow.Resume(t.Context(), root)
+	require.NoError(t, err)
+	ps := b.profiles(id)
+	require.Equal(t, registry.ProfileRevoked, ps[0].Status)
+	require.False(t, b.zone.has(ps[0].Name))
+	require.True(t, b.zone.has(ps[1].Name))
+	for _, o := range b.mno.orders {
+		require.Equal(t, uint64(12), o.ProfileID)
+	}
+	require.Zero(t, b.owed())
+}
+
+// A code that its owner replaces while the profile is being made is void.
+func TestCodeReplacedDuringAMove(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	id := b.active(1)[0]
+	code := b.code(id)
+	reg := b.with(func(c *registry.Config) {
+		c.Trace = func(step string, _ int, _ time.Duration) {
+			if step == "build" {
+				b.code(id)
+			}
+		}
+	})
+	results, err := reg.Move(t.Context(), carPark, []registry.Move{{Device: id, Code: code}}, registry.MoveOptions{})
+	require.NoError(t, err)
+	require.ErrorIs(t, results[0].Err, registry.ErrAuthCode)
+	require.Equal(t, parko.Account, b.device(id).Sponsor)
+}
