@@ -10,6 +10,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -47,8 +48,12 @@ func TestStore(t *testing.T, h Harness) {
 		{"a changed parent moves the record", reparent},
 		{"of five workers one wins", oneWinner},
 		{"concurrent increments all count", increments},
+		{"a view sees one moment", oneMoment},
 		{"a view refuses writes", readOnly},
 		{"an unknown table is refused", unknownTable},
+		{"a record needs a key", needsKey},
+		{"a list has a limit of its own", maxLimit},
+		{"an update that panics leaves nothing", panics},
 		{"a cancelled context changes nothing", cancelled},
 		{"a body of a megabyte survives", largeBody},
 		{"what was committed survives a crash", reopen},
@@ -343,6 +348,128 @@ func increments(t *testing.T, h Harness) {
 	if got := list(t, s, registry.Query{}); string(got[0].Body) != fmt.Sprint(workers*rounds) {
 		t.Fatalf("counted %s of %d", got[0].Body, workers*rounds)
 	}
+}
+
+// oneMoment writes two records that are always equal and reads them one after
+// the other.
+func oneMoment(t *testing.T, h Harness) {
+	s := h.New(t)
+	const rounds = 200
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	wrote := make(chan error, 1)
+	wg.Go(func() {
+		for i := range rounds {
+			err := s.Update(t.Context(), func(tx registry.Tx) error {
+				a, b := rec("a", "", fmt.Sprint(i)), rec("b", "", fmt.Sprint(i))
+				a.Version, b.Version = uint64(i), uint64(i)
+				return tx.Put(t.Context(), devices, a, b)
+			})
+			if err != nil {
+				wrote <- err
+				return
+			}
+		}
+		close(wrote)
+	})
+	for {
+		var pair [2][]registry.Record
+		err := s.View(t.Context(), func(tx registry.Tx) (err error) {
+			for i, key := range []string{"a", "b"} {
+				if pair[i], err = tx.Get(t.Context(), devices, key); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if a, b := fmt.Sprintf("%s", bodies(pair[0])), fmt.Sprintf("%s", bodies(pair[1])); a != b {
+			t.Fatalf("a view saw %s and then %s", a, b)
+		}
+		select {
+		case err := <-wrote:
+			if err != nil {
+				t.Fatal(err)
+			}
+			return
+		default:
+		}
+	}
+}
+
+func bodies(recs []registry.Record) []string {
+	var out []string
+	for _, r := range recs {
+		out = append(out, string(r.Body))
+	}
+	return out
+}
+
+func needsKey(t *testing.T, h Harness) {
+	s := h.New(t)
+	err := s.Update(t.Context(), func(tx registry.Tx) error { return tx.Put(t.Context(), devices, rec("", "p", "{}")) })
+	wantErr(t, err, registry.ErrInvalid)
+	wantKeys(t, list(t, s, registry.Query{}))
+}
+
+// maxLimit also shows that a store takes that many keys at once.
+func maxLimit(t *testing.T, h Harness) {
+	s := h.New(t)
+	recs := make([]registry.Record, registry.MaxLimit+1)
+	keys := make([]string, len(recs))
+	for i := range recs {
+		keys[i] = fmt.Sprintf("%06d", i)
+		recs[i] = rec(keys[i], "p", "{}")
+	}
+	put(t, s, recs...)
+	for _, q := range []registry.Query{{}, {Parent: "p"}, {Limit: -1}, {Limit: registry.MaxLimit + 1}} {
+		if n := len(list(t, s, q)); n != registry.MaxLimit {
+			t.Fatalf("%+v: %d records, want %d", q, n, registry.MaxLimit)
+		}
+	}
+	err := s.Update(t.Context(), func(tx registry.Tx) error {
+		got, err := tx.Get(t.Context(), devices, keys...)
+		if err == nil && len(got) != len(keys) {
+			err = fmt.Errorf("got %d of %d records", len(got), len(keys))
+		}
+		if err != nil {
+			return err
+		}
+		return tx.Delete(t.Context(), devices, keys...)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantKeys(t, list(t, s, registry.Query{}))
+}
+
+// panics also ends a goroutine inside an update, as a failing test does.
+func panics(t *testing.T, h Harness) {
+	s := h.New(t)
+	half := func(then func()) {
+		_ = s.Update(t.Context(), func(tx registry.Tx) error {
+			if err := tx.Put(t.Context(), devices, rec("half", "", "{}")); err != nil {
+				return err
+			}
+			then()
+			return nil
+		})
+	}
+	func() {
+		defer func() {
+			if got := recover(); got != "mine" {
+				t.Errorf("recovered %v: the panic must reach the caller", got)
+			}
+		}()
+		half(func() { panic("mine") })
+	}()
+	var wg sync.WaitGroup
+	wg.Go(func() { half(runtime.Goexit) })
+	wg.Wait()
+	put(t, s, rec("after", "", "{}"))
+	wantKeys(t, list(t, s, registry.Query{}), "after")
 }
 
 func readOnly(t *testing.T, h Harness) {

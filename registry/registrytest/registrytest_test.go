@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"os/exec"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -28,6 +29,11 @@ var broken = map[string]struct {
 	"cuts bodies":      {"a body of a megabyte survives", func() registry.Store { return wrap(cutsBodies) }},
 	"keeps the failed": {"a failed update leaves nothing", func() registry.Store { return keepsFailed{memory.New()} }},
 	"writes in views":  {"a view refuses writes", func() registry.Store { return writesInViews{memory.New()} }},
+	"keeps parents":    {"a changed parent moves the record", func() registry.Store { return wrap(firstParent) }},
+	"has no limit":     {"a list has a limit of its own", func() registry.Store { return wrap(limitless) }},
+	"loses updates":    {"concurrent increments all count", func() registry.Store { return lastWins{memory.New()} }},
+	"sees two moments": {"a view sees one moment", func() registry.Store { return twoMoments{memory.New()} }},
+	"swallows panics":  {"an update that panics leaves nothing", func() registry.Store { return swallows{memory.New()} }},
 	"never gives up":   {"a cancelled context changes nothing", func() registry.Store { return neverGivesUp{memory.New()} }},
 }
 
@@ -135,6 +141,107 @@ func cutsBodies(in registry.Tx) registry.Tx {
 		r.Body = r.Body[:min(len(r.Body), 1<<16-1)]
 		return r
 	}}
+}
+
+func firstParent(in registry.Tx) registry.Tx {
+	return tx{Tx: in, put: func(ctx context.Context, in registry.Tx, t registry.Table, r registry.Record) registry.Record {
+		if old, err := in.Get(ctx, t, r.Key); err == nil && len(old) == 1 {
+			r.Parent = old[0].Parent
+		}
+		return r
+	}}
+}
+
+type limitlessTx struct{ registry.Tx }
+
+func limitless(in registry.Tx) registry.Tx { return limitlessTx{in} }
+
+func (t limitlessTx) List(ctx context.Context, table registry.Table, q registry.Query) (all []registry.Record, err error) {
+	for q.Limit <= 0 || len(all) < q.Limit {
+		page, err := t.Tx.List(ctx, table, q)
+		if err != nil || len(page) == 0 {
+			return all, err
+		}
+		all, q.After = append(all, page...), page[len(page)-1].Key
+	}
+	return all[:q.Limit], nil
+}
+
+// lastWins reads in one transaction and writes in another.
+type lastWins struct{ *memory.Store }
+
+func (s lastWins) Update(ctx context.Context, fn func(registry.Tx) error) error {
+	var late lateTx
+	err := s.View(ctx, func(tx registry.Tx) error { late.Tx = tx; return fn(&late) })
+	if err != nil {
+		return err
+	}
+	for range 100 {
+		runtime.Gosched() // let the others in
+	}
+	return s.Store.Update(ctx, func(tx registry.Tx) error {
+		for _, put := range late.puts {
+			if err := put(forgetful(tx)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+type lateTx struct {
+	registry.Tx
+	puts []func(registry.Tx) error
+}
+
+func (t *lateTx) Put(ctx context.Context, table registry.Table, recs ...registry.Record) error {
+	t.puts = append(t.puts, func(tx registry.Tx) error { return tx.Put(ctx, table, recs...) })
+	return nil
+}
+
+func (t *lateTx) Delete(ctx context.Context, table registry.Table, keys ...string) error {
+	t.puts = append(t.puts, func(tx registry.Tx) error { return tx.Delete(ctx, table, keys...) })
+	return nil
+}
+
+// twoMoments reads each record in a transaction of its own.
+type twoMoments struct{ *memory.Store }
+
+func (s twoMoments) View(ctx context.Context, fn func(registry.Tx) error) error {
+	return fn(momentTx{s.Store})
+}
+
+type momentTx struct{ s *memory.Store }
+
+func (t momentTx) Get(ctx context.Context, table registry.Table, keys ...string) (out []registry.Record, err error) {
+	err = t.s.View(ctx, func(tx registry.Tx) error { out, err = tx.Get(ctx, table, keys...); return err })
+	for range 10 {
+		runtime.Gosched()
+	}
+	return out, err
+}
+
+func (t momentTx) List(ctx context.Context, table registry.Table, q registry.Query) (out []registry.Record, err error) {
+	err = t.s.View(ctx, func(tx registry.Tx) error { out, err = tx.List(ctx, table, q); return err })
+	return out, err
+}
+
+func (t momentTx) Put(context.Context, registry.Table, ...registry.Record) error {
+	return registry.ErrReadOnly
+}
+
+func (t momentTx) Delete(context.Context, registry.Table, ...string) error {
+	return registry.ErrReadOnly
+}
+
+// swallows makes an ordinary end of a panic.
+type swallows struct{ *memory.Store }
+
+func (s swallows) Update(ctx context.Context, fn func(registry.Tx) error) error {
+	return s.Store.Update(ctx, func(tx registry.Tx) (err error) {
+		defer func() { _ = recover() }()
+		return fn(tx)
+	})
 }
 
 type keepsFailed struct{ *memory.Store }
