@@ -463,6 +463,7 @@ func panics(t *testing.T, h Harness) {
 				t.Errorf("recovered %v: the panic must reach the caller", got)
 			}
 		}()
+		// The panic is what is tested.
 		half(func() { panic("mine") })
 	}()
 	var wg sync.WaitGroup
