@@ -104,7 +104,8 @@ func mayConfirm(actor Actor, d *Device, p *Profile, id uint64) error {
 }
 
 // Progress records what an operator reports of orders (ES2+
-// HandleDownloadProgressInfo). Reports that come late or twice change nothing.
+// HandleDownloadProgressInfo), which must name their device. Reports that come
+// late or twice change nothing.
 // The error joins those of the reports that were refused; the others are
 // recorded. [mno.ErrUnknownICCID] in it means never to report this again.
 func (r *Registry) Progress(ctx context.Context, actor Actor, reports ...mno.Progress) error {

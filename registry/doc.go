@@ -12,7 +12,8 @@
 // and each may be repeated without harm.
 //
 // Package transfer adds the procedure by which devices change providers. The
-// sub-packages keep the records: memory and sqlite, checked by registrytest.
+// sub-packages memory, sqlite and postgres keep the records; registrytest checks
+// them and stores of your own.
 //
 // # What this does not protect from
 //

@@ -19,7 +19,8 @@ type Move struct {
 // MoveOptions changes how Move works. The zero value is useful.
 type MoveOptions struct {
 	// OnCommit writes in the very transaction that moves the devices, so that
-	// what it records and the move are both kept or neither is.
+	// what it records and the move are both kept or neither is. It may run again
+	// after a conflict, so it must act on nothing but tx.
 	OnCommit func(ctx context.Context, tx Tx, moved []Moved) error
 }
 

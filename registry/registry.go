@@ -26,7 +26,7 @@ const (
 )
 
 // Config is what a Registry is made of. Zone, Store, Authority and Publisher
-// are required.
+// are required; no number or duration may be negative.
 type Config struct {
 	// Zone is the registry's DNS zone, "iotregistry.ca". It is also the
 	// registry's ID in every sealed profile.

@@ -1,7 +1,6 @@
-// Package sqlstore keeps registry records in a relational database: one plain
-// table per record kind, keyed by the record's own key, with no sequences,
-// triggers or locks by name, so that the same SQL runs on SQLite and on what
-// speaks PostgreSQL's protocol.
+// Package sqlstore is the SQL of the registry's SQLite store: one plain table per
+// kind of record, keyed by the record's own key, with no sequences or triggers.
+// Transactions, connections and durability are its caller's, package sqlite.
 package sqlstore
 
 import (
@@ -15,22 +14,9 @@ import (
 	"github.com/iotregistry/sdk/registry"
 )
 
-// Dialect is where databases differ.
-type Dialect struct {
-	// Blob is the column type of bodies, Key that of keys, which must compare
-	// as bytes.
-	Blob, Key string
-	// Any is a condition that the column key is one of the JSON array of
-	// strings bound to it.
-	Any string
-}
-
-// SQLite is SQLite's dialect.
-var SQLite = Dialect{
-	Blob: "BLOB",
-	Key:  "TEXT COLLATE BINARY",
-	Any:  "key IN (SELECT value FROM json_each(?))",
-}
+// anyKey is a condition that key is one of the JSON array of strings bound to it:
+// one statement for any number of keys.
+const anyKey = "key IN (SELECT value FROM json_each(?))"
 
 // Conn is a database connection or transaction. One that is used for many
 // records should prepare its statements once.
@@ -40,10 +26,10 @@ type Conn interface {
 }
 
 // Create makes the tables that do not exist yet.
-func Create(ctx context.Context, c Conn, d Dialect) error {
+func Create(ctx context.Context, c Conn) error {
 	for _, t := range registry.Tables() {
 		for _, q := range []string{
-			fmt.Sprintf(`CREATE TABLE IF NOT EXISTS %s (key %s NOT NULL PRIMARY KEY, parent %[2]s NOT NULL, version BIGINT NOT NULL, body %s NOT NULL)`, t, d.Key, d.Blob),
+			fmt.Sprintf(`CREATE TABLE IF NOT EXISTS %s (key TEXT COLLATE BINARY NOT NULL PRIMARY KEY, parent TEXT COLLATE BINARY NOT NULL, version BIGINT NOT NULL, body BLOB NOT NULL)`, t),
 			fmt.Sprintf(`CREATE INDEX IF NOT EXISTS %s_parent ON %[1]s (parent, key)`, t),
 		} {
 			if _, err := c.ExecContext(ctx, q); err != nil {
@@ -57,7 +43,6 @@ func Create(ctx context.Context, c Conn, d Dialect) error {
 // Tx is a [registry.Tx] over one SQL transaction or savepoint.
 type Tx struct {
 	Conn     Conn
-	Dialect  Dialect
 	ReadOnly bool
 }
 
@@ -87,7 +72,7 @@ func (tx Tx) Get(ctx context.Context, t registry.Table, keys ...string) ([]regis
 	if err != nil {
 		return nil, fmt.Errorf("sqlstore: encode keys: %w", err)
 	}
-	return tx.query(ctx, fmt.Sprintf(`SELECT key, parent, version, body FROM %s WHERE %s ORDER BY key`, t, tx.Dialect.Any), string(list))
+	return tx.query(ctx, fmt.Sprintf(`SELECT key, parent, version, body FROM %s WHERE %s ORDER BY key`, t, anyKey), string(list))
 }
 
 // List implements [registry.Tx].
@@ -175,7 +160,7 @@ func (tx Tx) Delete(ctx context.Context, t registry.Table, keys ...string) error
 	if err != nil {
 		return fmt.Errorf("sqlstore: encode keys: %w", err)
 	}
-	if _, err := tx.exec(ctx, fmt.Sprintf(`DELETE FROM %s WHERE %s`, t, tx.Dialect.Any), string(list)); err != nil {
+	if _, err := tx.exec(ctx, fmt.Sprintf(`DELETE FROM %s WHERE %s`, t, anyKey), string(list)); err != nil {
 		return fmt.Errorf("sqlstore: delete from %s: %w", t, err)
 	}
 	return nil

@@ -86,7 +86,7 @@ func prepare(ctx context.Context, c *sql.Conn) error {
 	if _, err := c.ExecContext(ctx, "BEGIN IMMEDIATE"); err != nil {
 		return err
 	}
-	err := sqlstore.Create(ctx, c, sqlstore.SQLite)
+	err := sqlstore.Create(ctx, c)
 	end := "COMMIT"
 	if err != nil {
 		end = "ROLLBACK"
@@ -126,7 +126,7 @@ func (s *Store) View(ctx context.Context, fn func(registry.Tx) error) error {
 		return fmt.Errorf("sqlite: view: %w", err)
 	}
 	defer tx.Rollback()
-	return fn(sqlstore.Tx{Conn: tx, Dialect: sqlstore.SQLite, ReadOnly: true})
+	return fn(sqlstore.Tx{Conn: tx, ReadOnly: true})
 }
 
 // Update implements [registry.Store]. A ctx that ends takes effect between the
@@ -218,7 +218,7 @@ func (s *Store) runOne(ctx context.Context, g *group, fn func(registry.Tx) error
 			}
 		}
 	}()
-	if err := fn(sqlstore.Tx{Conn: s.write, Dialect: sqlstore.SQLite}); err != nil {
+	if err := fn(sqlstore.Tx{Conn: s.write}); err != nil {
 		return err
 	}
 	if err := s.write.failed; err != nil {
