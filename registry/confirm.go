@@ -235,8 +235,14 @@ func (r *Registry) recordWithdrawn(ctx context.Context, tx Tx, withdrawn []*Prof
 		return err
 	}
 	var recs, devRecs []Record
+	var again []uint64
 	changed := map[*Device]bool{}
 	for _, p := range profiles {
+		// Superseded before it was ordered: another process may yet put it into
+		// the zone, and die before it sees that it must not. Look once more then.
+		if p.MNOStatus == MNONone && r.now().Before(p.WithdrawAt) {
+			again = append(again, p.ID)
+		}
 		if p.Status == ProfileRevoked {
 			continue // by another process
 		}
@@ -256,7 +262,10 @@ func (r *Registry) recordWithdrawn(ctx context.Context, tx Tx, withdrawn []*Prof
 	if err := tx.Put(ctx, TableDevices, devRecs...); err != nil {
 		return err
 	}
-	return tx.Delete(ctx, TableWork, profileKeys(ids)...)
+	if err := tx.Delete(ctx, TableWork, profileKeys(ids)...); err != nil {
+		return err
+	}
+	return putWork(ctx, tx, workOverlap, again)
 }
 
 // endOverlaps withdraws those of ids whose overlap is over.

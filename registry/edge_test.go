@@ -390,38 +390,58 @@ func TestAuthCodeHidesInPrivateFields(t *testing.T) {
 }
 
 // A slow process finds that what it was publishing is history: the record goes
-// again, and no order follows.
+// again, and no order follows. Where it dies before it finds out, the record
+// goes at the end of the overlap.
 func TestPublishingWhatWasWithdrawnMeanwhile(t *testing.T) {
 	t.Parallel()
-	b := newBench(t)
-	id := b.imported(1)[0]
-	code := b.code(id)
-	b.zone.set(true)
-	_, err := b.reg.Activate(t.Context(), parko, id)
-	require.ErrorIs(t, err, errDown)
-	b.zone.set(false)
-	once := true
-	slow := b.with(func(c *registry.Config) {
-		c.Publisher = hookedZone{b.zone, func(publish.ChangeSet) error {
-			if once {
-				once = false
-				require.NoError(t, b.move(carPark, id, code).Err)
-				results, err := b.reg.Confirm(t.Context(), carPark, registry.Confirmation{Device: id, ProfileID: 12})
-				b.allDone(results, err)
+	for name, dies := range map[string]bool{"lives": false, "dies": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t)
+			id := b.imported(1)[0]
+			code := b.code(id)
+			b.zone.set(true)
+			_, err := b.reg.Activate(t.Context(), parko, id)
+			require.ErrorIs(t, err, errDown)
+			b.zone.set(false)
+			f := &fuse{left: forever}
+			once := true
+			slow := b.with(func(c *registry.Config) {
+				c.Store = mortalStore{b.store, f}
+				c.Publisher = hookedZone{b.zone, func(publish.ChangeSet) error {
+					if once {
+						once = false
+						require.NoError(t, b.move(carPark, id, code).Err)
+						results, err := b.reg.Confirm(t.Context(), carPark, registry.Confirmation{Device: id, ProfileID: 12})
+						b.allDone(results, err)
+						if dies {
+							f.left = 0
+						}
+					}
+					return nil
+				}}
+			})
+			_, err = slow.Resume(t.Context(), root)
+			ps := b.profiles(id)
+			if dies {
+				require.ErrorIs(t, err, errCrash)
+				require.True(t, b.zone.has(ps[0].Name), "nobody knows that it is there")
+				b.wait(registry.DefaultOverlap)
+				_, err = b.reg.Resume(t.Context(), root)
 			}
-			return nil
-		}}
-	})
-	_, err = slow.Resume(t.Context(), root)
-	require.NoError(t, err)
-	ps := b.profiles(id)
-	require.Equal(t, registry.ProfileRevoked, ps[0].Status)
-	require.False(t, b.zone.has(ps[0].Name))
-	require.True(t, b.zone.has(ps[1].Name))
-	for _, o := range b.mno.orders {
-		require.Equal(t, uint64(12), o.ProfileID)
+			require.NoError(t, err)
+			require.Equal(t, registry.ProfileRevoked, ps[0].Status)
+			require.False(t, b.zone.has(ps[0].Name))
+			require.True(t, b.zone.has(ps[1].Name))
+			for _, o := range b.mno.orders {
+				require.Equal(t, uint64(12), o.ProfileID)
+			}
+			b.wait(registry.DefaultOverlap)
+			_, err = b.reg.Resume(t.Context(), root)
+			require.NoError(t, err)
+			require.Zero(t, b.owed())
+		})
 	}
-	require.Zero(t, b.owed())
 }
 
 // A code that its owner replaces while the profile is being made is void.
