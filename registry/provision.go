@@ -211,10 +211,12 @@ func (r *Registry) run(ctx context.Context, op string, plans []*plan, parcels []
 	}
 	done = r.timed("commit", len(plans))
 	var committed []*plan
-	err = r.store.Update(ctx, func(tx Tx) (err error) {
-		committed, err = r.commit(ctx, tx, op, plans, onCommit)
-		return err
-	})
+	if len(plans) > 0 {
+		err = r.store.Update(ctx, func(tx Tx) (err error) {
+			committed, err = r.commit(ctx, tx, op, plans, onCommit)
+			return err
+		})
+	}
 	done()
 	if err != nil {
 		return err
