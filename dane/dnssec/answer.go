@@ -126,7 +126,7 @@ func (v *validation) run(q question) *Result {
 			delete(v.zones, n)
 		}
 	}
-	v.needs, v.trail, v.retry = nil, &trail{}, false
+	v.needs, v.trail, v.retry, v.unknown = nil, &trail{}, false, nil
 	a := &answer{v: v, q: q, cur: q.name, status: Secure, rcode: dns.RcodeSuccess}
 	a.walk()
 	if v.limitErr != nil {

@@ -90,12 +90,21 @@ func (v *validation) zone(n name) *zone {
 	return z
 }
 
-// recall takes a zone from the cache.
+// recall takes a zone from the cache. A zone that was not there stays unknown
+// for the rest of the judgement: other look-ups fill the cache meanwhile, and
+// what was concluded from its absence must not meet its presence.
 func (v *validation) recall(n name) *zone {
-	if v.cached == nil || v.stale[n] {
+	if v.cached == nil || v.stale[n] || v.unknown[n] {
 		return nil
 	}
-	return v.cached(n)
+	z := v.cached(n)
+	if z == nil {
+		if v.unknown == nil {
+			v.unknown = map[name]bool{}
+		}
+		v.unknown[n] = true
+	}
+	return z
 }
 
 func (v *validation) build(n name) *zone {

@@ -18,11 +18,12 @@ type validation struct {
 	recs    *records
 	sha1    bool // accept algorithms 5 and 7, and DS digest type 1
 
-	online bool               // what is missing will be asked for
-	cached func(name) *zone   // zones validated in earlier look-ups; may be nil
-	stale  map[name]bool      // cached zones that turned out to be of no use
-	retry  bool               // a zone became stale in this run: no failure is final
-	failed map[question]error // questions that got no reply
+	online  bool               // what is missing will be asked for
+	cached  func(name) *zone   // zones validated in earlier look-ups; may be nil
+	unknown map[name]bool      // zones that were not cached when this run first asked
+	stale   map[name]bool      // cached zones that turned out to be of no use
+	retry   bool               // a zone became stale in this run: no failure is final
+	failed  map[question]error // questions that got no reply
 
 	zones map[name]*zone
 	needs []question // what to ask for to get on
