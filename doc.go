@@ -53,6 +53,7 @@
 //     [github.com/iotregistry/sdk/mno/mnotest]: checks for other operators.
 //   - [github.com/iotregistry/sdk/registry]: the engine;
 //     [github.com/iotregistry/sdk/registry/eid]: device IDs;
+//     [github.com/iotregistry/sdk/registry/claim]: makers' signed files;
 //     [github.com/iotregistry/sdk/registry/memory],
 //     [github.com/iotregistry/sdk/registry/sqlite] and
 //     [github.com/iotregistry/sdk/registry/postgres]: where it keeps its records;
