@@ -1,4 +1,4 @@
-package registry
+package csvfile
 
 import (
 	"bufio"
@@ -8,19 +8,19 @@ import (
 	"io"
 )
 
-// csvReader reads the records of a CSV file (RFC 4180 section 2). Package
+// reader reads the records of a CSV file (RFC 4180 section 2). Package
 // encoding/csv would keep a cell of any size in memory, and let a quotation
 // mark that is never closed swallow the rest of the file; here the line after
 // a wrong record is read as a new one.
-type csvReader struct {
+type reader struct {
 	r     *bufio.Reader
 	err   error // of the reader, once it has failed or ended
 	line  int   // of the next record
 	cells [][]byte
 }
 
-func newCSVReader(r io.Reader, limit int64) *csvReader {
-	c := &csvReader{r: bufio.NewReaderSize(&limitedReader{r, limit}, 4*maxRecord), line: 1}
+func newReader(r io.Reader, limit int64) *reader {
+	c := &reader{r: bufio.NewReaderSize(&limitedReader{r, limit}, 4*maxRecord), line: 1}
 	if b, _ := c.window(); bytes.HasPrefix(b, []byte("\uFEFF")) {
 		_, _ = c.r.Discard(len("\uFEFF"))
 	}
@@ -47,7 +47,7 @@ func (l *limitedReader) Read(p []byte) (int, error) {
 
 // window returns what can be seen of the file, maxRecord bytes at most, and
 // whether that is all there will ever be.
-func (c *csvReader) window() (b []byte, all bool) {
+func (c *reader) window() (b []byte, all bool) {
 	n := maxRecord
 	if c.err != nil {
 		n = min(n, c.r.Buffered())
@@ -62,7 +62,7 @@ func (c *csvReader) window() (b []byte, all bool) {
 // record returns the cells of the next record, valid until the next call. With
 // wrong the record is unusable and the one after it can be read; err, which may
 // be io.EOF, is the end.
-func (c *csvReader) record() (cells [][]byte, wrong, err error) {
+func (c *reader) record() (cells [][]byte, wrong, err error) {
 	b, all := c.window()
 	if len(b) == 0 {
 		return nil, nil, c.err
@@ -87,7 +87,7 @@ func (c *csvReader) record() (cells [][]byte, wrong, err error) {
 
 // skip goes to the line after the one that b begins with and returns what is
 // wrong with it.
-func (c *csvReader) skip(b []byte, err error) error {
+func (c *reader) skip(b []byte, err error) error {
 	if end := bytes.IndexByte(b, '\n'); end >= 0 {
 		c.advance(b[:end+1])
 		return ErrQuote
@@ -100,7 +100,7 @@ func (c *csvReader) skip(b []byte, err error) error {
 }
 
 // skipLine discards the rest of a line of any length and returns reason.
-func (c *csvReader) skipLine(reason error) error {
+func (c *reader) skipLine(reason error) error {
 	for {
 		_, err := c.r.ReadSlice('\n')
 		switch {
@@ -116,7 +116,7 @@ func (c *csvReader) skipLine(reason error) error {
 	}
 }
 
-func (c *csvReader) advance(b []byte) {
+func (c *reader) advance(b []byte) {
 	c.line += bytes.Count(b, []byte("\n"))
 	_, _ = c.r.Discard(len(b)) // b is buffered
 }
