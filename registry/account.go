@@ -3,8 +3,10 @@ package registry
 import (
 	"context"
 	"fmt"
+	"regexp"
 
 	"github.com/iotregistry/sdk/dane"
+	"github.com/iotregistry/sdk/registry/claim"
 )
 
 // Role is what an account is to the registry.
@@ -20,61 +22,119 @@ const (
 	RoleAuditor  Role = "auditor"  // reads everything, changes nothing
 )
 
-func (r Role) valid() bool {
-	switch r {
-	case RoleOperator, RoleASP, RoleOwner, RoleMNO, RoleMaker, RoleAuditor:
-		return true
-	}
-	return false
-}
-
-// Actor is who makes a call, as the front that authenticated it says. Every
-// call names one; there is no ambient identity.
-type Actor struct {
-	Account string
-	Role    Role
+// Roles returns every role.
+func Roles() []Role {
+	return []Role{RoleOperator, RoleASP, RoleOwner, RoleMNO, RoleMaker, RoleAuditor}
 }
 
 // Account is a party the registry knows.
 type Account struct {
-	ID   string `json:"id"`
+	ID   string `json:"id"` // 1 to 64 letters, digits, '.', '_' and '-'
 	Role Role   `json:"role"`
 	Name string `json:"name,omitempty"`
 	// Host and Port are where an ASP's devices connect; only for RoleASP.
 	Host string `json:"host,omitempty"`
 	Port uint16 `json:"port,omitempty"`
+	// Trust is the PEM text of what a maker signs claims with: public keys of
+	// signed lists and roots of device certificates; only for RoleMaker.
+	Trust string `json:"trust,omitempty"`
 
 	version uint64
 }
 
-// PutAccount creates or changes an account. Only the operator may.
-func (r *Registry) PutAccount(ctx context.Context, actor Actor, a Account) error {
-	const op = "put account"
-	if err := may(actor, opRun, nil); err != nil {
-		return &Error{Op: op, Err: err}
+var accountID = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
+
+func (a *Account) check() error {
+	if !accountID.MatchString(a.ID) {
+		return fmt.Errorf("%w: an account ID has 1 to 64 letters, digits, '.', '_' and '-'", ErrInvalid)
 	}
-	if a.ID == "" || !a.Role.valid() {
-		return &Error{Op: op, Err: fmt.Errorf("%w: an account needs an ID and a role", ErrInvalid)}
+	if rights[opPoll][a.Role] == none {
+		return fmt.Errorf("%w: account %q has no role of %q", ErrInvalid, a.ID, Roles())
+	}
+	if len(a.Name) > 256 {
+		return fmt.Errorf("%w: the account's name is longer than 256 bytes", ErrInvalid)
 	}
 	if a.Role == RoleASP {
 		if _, err := dane.ServiceName(a.Host, a.Port); err != nil {
-			return &Error{Op: op, Err: fmt.Errorf("%w: %w", ErrInvalid, err)}
+			return fmt.Errorf("%w: %w", ErrInvalid, err)
 		}
+	}
+	if a.Trust != "" && a.Role != RoleMaker {
+		return fmt.Errorf("%w: only a maker's account has keys that claims are signed with", ErrInvalid)
+	}
+	if a.Trust != "" {
+		if _, _, err := claim.ParseTrust(a.Trust); err != nil {
+			return fmt.Errorf("%w: %w", ErrInvalid, err)
+		}
+	}
+	return nil
+}
+
+// PutAccount creates or changes an account. Only the operator may; an account
+// keeps its role.
+func (r *Registry) PutAccount(ctx context.Context, actor Actor, a Account) error {
+	if err := may(actor, opAccount, nil); err != nil {
+		return &Error{Op: opAccount, Err: err}
+	}
+	if err := a.check(); err != nil {
+		return &Error{Op: opAccount, Err: err}
 	}
 	return r.store.Update(ctx, func(tx Tx) error {
 		old, err := getOne[Account](ctx, tx, TableAccounts, a.ID)
 		if err != nil {
 			return err
 		}
-		var version uint64
 		if old != nil {
 			if old.Role != a.Role {
-				return &Error{Op: op, Err: fmt.Errorf("%w: account %q is a %s and cannot become a %s", ErrInvalid, a.ID, old.Role, a.Role)}
+				return &Error{Op: opAccount, Err: fmt.Errorf("%w: account %q is a %s and cannot become a %s", ErrInvalid, a.ID, old.Role, a.Role)}
 			}
-			version = old.version
+			a.version = old.version
 		}
-		return tx.Put(ctx, TableAccounts, Record{Key: a.ID, Parent: string(a.Role), Version: version, Body: encode(a)})
+		err = tx.Put(ctx, TableAccounts, Record{Key: a.ID, Parent: string(a.Role), Version: a.version, Body: encode(a)})
+		if err != nil {
+			return err
+		}
+		return r.Record(ctx, tx, actor, Note{Op: opAccount, Subject: a.ID, Detail: map[string]string{
+			"role": string(a.Role), "host": a.Host, "port": fmt.Sprint(a.Port),
+		}})
 	})
+}
+
+// Account returns an account. An operator and an auditor may see all of them,
+// everybody else their own.
+func (r *Registry) Account(ctx context.Context, actor Actor, id string) (*Account, error) {
+	if actor.Role != RoleOperator && actor.Role != RoleAuditor && actor.Account != id {
+		return nil, &Error{Op: opRead, Err: ErrForbidden}
+	}
+	var a *Account
+	err := r.store.View(ctx, func(tx Tx) (err error) {
+		a, err = getOne[Account](ctx, tx, TableAccounts, id)
+		return err
+	})
+	if err == nil && a == nil {
+		err = ErrUnknown
+	}
+	if err != nil {
+		return nil, &Error{Op: opRead, Err: err}
+	}
+	return a, nil
+}
+
+// Accounts returns up to limit accounts, of one role or ("") of all, after the
+// given ID in byte order of their IDs. Only an operator and an auditor may.
+func (r *Registry) Accounts(ctx context.Context, actor Actor, role Role, after string, limit int) ([]*Account, error) {
+	if actor.Role != RoleOperator && actor.Role != RoleAuditor {
+		return nil, &Error{Op: opRead, Err: ErrForbidden}
+	}
+	var out []*Account
+	err := r.store.View(ctx, func(tx Tx) (err error) {
+		out, err = listAll[Account](ctx, tx, TableAccounts, Query{Parent: string(role), After: after, Limit: limit})
+		return err
+	})
+	if err != nil {
+		return nil, &Error{Op: opRead, Err: err}
+	}
+	return out, nil
 }
 
 // account returns the account of the given role, or ErrUnknown.
@@ -88,63 +148,3 @@ func account(ctx context.Context, tx Tx, id string, role Role) (*Account, error)
 	}
 	return a, nil
 }
-
-// may reports why actor may not do op on d; d is nil where op needs no device.
-// It is the only place that decides, so that fronts cannot disagree.
-func may(actor Actor, op string, d *Device) error {
-	ok := false
-	switch op {
-	case opImport:
-		ok = actor.Role == RoleASP
-	case opClaim:
-		ok = actor.Role == RoleMaker
-	case opActivate:
-		ok = actor.Role == RoleOperator || actor.Role == RoleASP && d.Sponsor == actor.Account
-	case opConfirm:
-		ok = actor.Role == RoleASP && (d == nil || d.Sponsor == actor.Account)
-	case opMove:
-		ok = actor.Role == RoleASP
-	case opCode:
-		ok = actor.Role == RoleOwner && d.Owner == actor.Account
-	case opRead:
-		ok = mayRead(actor, d)
-	case opProgress:
-		ok = actor.Role == RoleMNO && (d == nil || d.MNO == actor.Account)
-	case opRun:
-		ok = actor.Role == RoleOperator
-	}
-	if ok {
-		return nil
-	}
-	if d != nil && !mayRead(actor, d) {
-		return ErrNotFound // whom a device belongs to is nobody else's business
-	}
-	return ErrForbidden
-}
-
-func mayRead(actor Actor, d *Device) bool {
-	switch actor.Role {
-	case RoleOperator, RoleAuditor:
-		return true
-	case RoleASP:
-		return d.Sponsor == actor.Account
-	case RoleOwner:
-		return d.Owner == actor.Account
-	case RoleMNO:
-		return d.MNO == actor.Account
-	}
-	return false
-}
-
-// The operations may knows, also used as Error.Op.
-const (
-	opImport   = "import"
-	opClaim    = "claim"
-	opActivate = "activate"
-	opConfirm  = "confirm"
-	opMove     = "move"
-	opCode     = "authorization code"
-	opRead     = "read"
-	opProgress = "progress"
-	opRun      = "run"
-)

@@ -89,6 +89,12 @@ func (AuthCode) LogValue() slog.Value { return slog.StringValue(codeHidden) }
 // MarshalText hides the code, in JSON too.
 func (AuthCode) MarshalText() ([]byte, error) { return []byte(codeHidden), nil }
 
+// UnmarshalText is [ParseAuthCode].
+func (c *AuthCode) UnmarshalText(b []byte) (err error) {
+	*c, err = ParseAuthCode(string(b))
+	return err
+}
+
 // codeRecord is all the registry keeps of a code: enough to recognise it once.
 // A fast hash is right here, since what it protects has 130 random bits.
 type codeRecord struct {

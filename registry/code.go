@@ -19,7 +19,8 @@ type IssuedCode struct {
 // replaces any earlier one; a device named twice gets one code. The registry
 // keeps only salted hashes, so codes that are lost must be drawn again. Results
 // are in the order of ids; when IssueCodes itself fails, each device without a
-// code carries the error.
+// code carries the error. Codes are not kept for a repeated call: one with the
+// same idempotency key draws new ones, and the latest are the ones that count.
 func (r *Registry) IssueCodes(ctx context.Context, actor Actor, ids ...eid.ID) ([]IssuedCode, error) {
 	first := make(map[eid.ID]int, len(ids)) // where each device's code is
 	var unique []eid.ID
@@ -54,13 +55,14 @@ func (r *Registry) issueUnique(ctx context.Context, actor Actor, ids []eid.ID) (
 }
 
 func (r *Registry) issueCodes(ctx context.Context, tx Tx, actor Actor, ids []eid.ID, out []IssuedCode) error {
-	devices, err := getAll[Device](ctx, tx, TableDevices, idKeys(ids)...)
+	devices, err := r.devices(ctx, tx, idKeys(ids)...)
 	if err != nil {
 		return err
 	}
 	now := r.now()
 	var keys []string
 	var recs []Record
+	var notes []Note
 	for i, id := range ids {
 		out[i] = IssuedCode{Device: id}
 		d := devices[id.String()]
@@ -83,6 +85,10 @@ func (r *Registry) issueCodes(ctx context.Context, tx Tx, actor Actor, ids []eid
 		out[i].Code, out[i].Expires = code, rec.Expires
 		keys = append(keys, id.String())
 		recs = append(recs, Record{Key: id.String(), Body: encode(rec)})
+		notes = append(notes, Note{Op: opCode, Device: id, Detail: map[string]string{"expires": rec.Expires.Format(time.RFC3339)}})
+	}
+	if err := r.Record(ctx, tx, actor, notes...); err != nil {
+		return err
 	}
 	if err := tx.Delete(ctx, TableCodes, keys...); err != nil {
 		return err
@@ -113,14 +119,35 @@ func (g *guesses) locked(now time.Time) bool {
 	return g != nil && g.Count >= maxGuesses && now.Before(g.Since.Add(guessWindow))
 }
 
-// countGuess records one more wrong code.
-func countGuess(ctx context.Context, tx Tx, key string, g *guesses, now time.Time) error {
-	if g == nil {
-		g = &guesses{}
+// countGuesses records one more wrong code for each of plans, and tells the
+// devices' sponsors and owners where that was one too many.
+func (r *Registry) countGuesses(ctx context.Context, tx Tx, actor Actor, s *sight, plans []*plan) error {
+	var recs []Record
+	var notes []Note
+	var msgs []Message
+	for _, p := range plans {
+		key := guessKey(p.result.Device, actor.Account)
+		g := s.guesses[key]
+		if g == nil {
+			g = &guesses{}
+		}
+		if g.Count == 0 || !s.now.Before(g.Since.Add(guessWindow)) {
+			g.Count, g.Since = 0, s.now
+		}
+		g.Count++
+		recs = append(recs, Record{Key: key, Version: g.version, Body: encode(g)})
+		if g.Count < maxGuesses || p.device == nil {
+			continue
+		}
+		notes = append(notes, Note{Op: "code locked", Device: p.device.ID})
+		m := Message{Type: MessageCodeLocked, Device: p.device.ID, By: actor.Account}
+		msgs = append(msgs, toEach(m, p.device.Sponsor, p.device.Owner)...)
 	}
-	if g.Count == 0 || !now.Before(g.Since.Add(guessWindow)) {
-		g.Count, g.Since = 0, now
+	if err := tx.Put(ctx, TableFailures, recs...); err != nil {
+		return err
 	}
-	g.Count++
-	return tx.Put(ctx, TableFailures, Record{Key: key, Version: g.version, Body: encode(g)})
+	if err := r.Record(ctx, tx, actor, notes...); err != nil {
+		return err
+	}
+	return r.Notify(ctx, tx, msgs...)
 }

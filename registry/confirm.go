@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 
 	"github.com/miekg/dns"
 
@@ -52,7 +53,7 @@ func (r *Registry) confirmBatch(ctx context.Context, tx Tx, actor Actor, cs []Co
 	for i, c := range cs {
 		ids[i], profiles[i] = c.Device, c.ProfileID
 	}
-	devices, err := getAll[Device](ctx, tx, TableDevices, idKeys(ids)...)
+	devices, err := r.devices(ctx, tx, idKeys(ids)...)
 	if err != nil {
 		return nil, err
 	}
@@ -62,6 +63,7 @@ func (r *Registry) confirmBatch(ctx context.Context, tx Tx, actor Actor, cs []Co
 	}
 	var retired []uint64
 	var recs []Record
+	var notes []Note
 	for i, c := range cs {
 		results[i] = Result{Device: c.Device, ProfileID: c.ProfileID}
 		d := devices[c.Device.String()]
@@ -74,12 +76,16 @@ func (r *Registry) confirmBatch(ctx context.Context, tx Tx, actor Actor, cs []Co
 		if p.Status.rank() < ProfileConnected.rank() || p.Status == ProfileFailed {
 			p.Status, p.Updated = ProfileConnected, r.now()
 			recs = append(recs, profileRecord(p))
+			notes = append(notes, Note{Op: opConfirm, Device: d.ID, Detail: map[string]string{"profile": strconv.FormatUint(p.ID, 10)}})
 		}
 		retired = append(retired, d.Retired...)
 	}
 	slices.Sort(retired) // a device may be named twice
 	retired = slices.Compact(retired)
-	if err := putWork(ctx, tx, workWithdraw, retired); err != nil {
+	if err := r.putWork(ctx, tx, workWithdraw, retired); err != nil {
+		return nil, err
+	}
+	if err := r.Record(ctx, tx, actor, notes...); err != nil {
 		return nil, err
 	}
 	return retired, tx.Put(ctx, TableProfiles, recs...)
@@ -135,10 +141,11 @@ func (r *Registry) Progress(ctx context.Context, actor Actor, reports ...mno.Pro
 // progress records one report. The first error says why it is refused, the
 // second is the store's.
 func (r *Registry) progress(ctx context.Context, tx Tx, actor Actor, rep mno.Progress) (error, error) {
-	d, err := getOne[Device](ctx, tx, TableDevices, rep.Device.String())
+	devices, err := r.devices(ctx, tx, rep.Device.String())
 	if err != nil {
 		return nil, err
 	}
+	d := devices[rep.Device.String()]
 	if d == nil {
 		return errNotOurs, nil
 	}
@@ -159,7 +166,28 @@ func (r *Registry) progress(ctx context.Context, tx Tx, actor Actor, rep mno.Pro
 		return nil, nil
 	}
 	p.Status, p.MNOStatus, p.Updated = to, operator, r.now()
-	return nil, tx.Put(ctx, TableProfiles, profileRecord(p))
+	if err := tx.Put(ctx, TableProfiles, profileRecord(p)); err != nil {
+		return nil, err
+	}
+	return nil, r.tellProgress(ctx, tx, actor, p)
+}
+
+// tellProgress tells a profile's sponsor how its delivery has ended.
+func (r *Registry) tellProgress(ctx context.Context, tx Tx, actor Actor, p *Profile) error {
+	number := map[string]string{"profile": strconv.FormatUint(p.ID, 10)}
+	m := Message{Account: p.Sponsor, Type: MessageProfileDelivered, Device: p.Device, By: actor.Account, Detail: number}
+	switch p.Status {
+	case ProfileFailed:
+		m.Type = MessageProfileFailed
+	case ProfileInstalled:
+	default:
+		return nil
+	}
+	err := r.Record(ctx, tx, actor, Note{Op: string(p.Status), Device: p.Device, Detail: number})
+	if err != nil {
+		return err
+	}
+	return r.Notify(ctx, tx, m)
 }
 
 // reported finds the profile that a report is about, or says why there is none.
@@ -230,24 +258,27 @@ func (r *Registry) recordWithdrawn(ctx context.Context, tx Tx, withdrawn []*Prof
 	if err != nil {
 		return err
 	}
-	devices, err := getAll[Device](ctx, tx, TableDevices, idKeys(devs)...)
+	devices, err := r.devices(ctx, tx, idKeys(devs)...)
 	if err != nil {
 		return err
 	}
 	var recs, devRecs []Record
-	var again []uint64
+	var notes []Note
 	changed := map[*Device]bool{}
 	for _, p := range profiles {
 		// Superseded before it was ordered: another process may yet put it into
 		// the zone, and die before it sees that it must not. Look once more then.
 		if p.MNOStatus == MNONone && r.now().Before(p.WithdrawAt) {
-			again = append(again, p.ID)
+			if err := putTimers(ctx, tx, timerOverlap, p.WithdrawAt, profileKey(p.ID)); err != nil {
+				return err
+			}
 		}
 		if p.Status == ProfileRevoked {
 			continue // by another process
 		}
 		p.Status, p.Updated = ProfileRevoked, r.now()
 		recs = append(recs, profileRecord(p))
+		notes = append(notes, Note{Op: "withdraw", Device: p.Device, Detail: map[string]string{"profile": strconv.FormatUint(p.ID, 10)}})
 		if d := devices[p.Device.String()]; d != nil {
 			d.Retired = slices.DeleteFunc(d.Retired, func(id uint64) bool { return id == p.ID })
 			changed[d] = true
@@ -262,10 +293,10 @@ func (r *Registry) recordWithdrawn(ctx context.Context, tx Tx, withdrawn []*Prof
 	if err := tx.Put(ctx, TableDevices, devRecs...); err != nil {
 		return err
 	}
-	if err := tx.Delete(ctx, TableWork, profileKeys(ids)...); err != nil {
+	if err := r.Record(ctx, tx, Actor{Role: RoleOperator}, notes...); err != nil {
 		return err
 	}
-	return putWork(ctx, tx, workOverlap, again)
+	return tx.Delete(ctx, TableWork, profileKeys(ids)...)
 }
 
 // endOverlaps withdraws those of ids whose overlap is over.

@@ -9,14 +9,15 @@ import (
 	"github.com/iotregistry/sdk/registry/eid"
 )
 
-// Row is one device of an owner's list.
+// Row is one device of an owner's list or of a request.
 type Row struct {
-	Line      int // in the file, whose first line is 1
-	ID        eid.ID
-	Model     string
-	Version   string
-	PublicKey string // of the eUICC, as profile.ParsePublicKey reads it; may be empty
-	MNO       string // operator account; may be empty
+	Line      int      `json:"line,omitempty"` // in the file, whose first line is 1
+	ID        eid.ID   `json:"device"`
+	Model     string   `json:"model,omitempty"`
+	Version   string   `json:"version,omitempty"`
+	PublicKey string   `json:"publicKey,omitempty"` // of the eUICC, as profile.ParsePublicKey reads it; may be empty
+	MNO       string   `json:"mno,omitempty"`       // operator account; may be empty
+	Code      AuthCode `json:"code,omitzero"`       // of a transfer
 }
 
 // RowError says what is wrong with one row and where.
@@ -39,6 +40,9 @@ func (e *RowError) Unwrap() error { return e.Err }
 
 // Why a list or a row of it cannot be read.
 var (
+	ErrIDHeader   = errors.New("the first line must name the column Device ID")
+	ErrCodeHeader = errors.New("the first line must name the columns Device ID,Authorization Code")
+
 	ErrHeader    = errors.New("the first line must name the columns Device ID,Model,Version and optionally Public Key,MNO")
 	ErrFields    = csvfile.ErrFields
 	ErrCell      = csvfile.ErrCell
@@ -76,17 +80,39 @@ var csvColumns = []csvfile.Column[Row]{
 // Memory is bounded by the rows that come back: a row of more than 64 kB is
 // skipped, not kept.
 func ReadCSV(r io.Reader) (rows []Row, bad []*RowError, err error) {
-	rows, bad, err = readCSV(r, csvLimits{bytes: 1 << 30, rows: 10_000_000, wrong: 100_000})
+	return readList(r, csvColumns, ErrHeader)
+}
+
+// codeColumns are the columns that ReadCodes knows.
+var codeColumns = []csvfile.Column[Row]{
+	csvColumns[0],
+	{Name: "Authorization Code", Required: true, Set: func(r *Row, s string) (err error) { r.Code, err = ParseAuthCode(s); return err }},
+}
+
+// ReadCodes reads the list that an owner hands to the provider of its choice:
+// the columns Device ID and Authorization Code. All else is as in [ReadCSV].
+func ReadCodes(r io.Reader) (rows []Row, bad []*RowError, err error) {
+	return readList(r, codeColumns, ErrCodeHeader)
+}
+
+// ReadIDs reads a list of which only the column Device ID counts. All else is
+// as in [ReadCSV].
+func ReadIDs(r io.Reader) (rows []Row, bad []*RowError, err error) {
+	return readList(r, csvColumns[:1], ErrIDHeader)
+}
+
+func readList(r io.Reader, columns []csvfile.Column[Row], header error) (rows []Row, bad []*RowError, err error) {
+	rows, bad, err = readCSV(r, columns, header, csvLimits{bytes: 1 << 30, rows: 10_000_000, wrong: 100_000})
 	if err != nil {
 		return rows, bad, fmt.Errorf("registry: read list: %w", err)
 	}
 	return rows, bad, nil
 }
 
-func readCSV(r io.Reader, limits csvLimits) (rows []Row, bad []*RowError, err error) {
+func readCSV(r io.Reader, columns []csvfile.Column[Row], header error, limits csvLimits) (rows []Row, bad []*RowError, err error) {
 	format := csvfile.Format[Row]{
-		Columns:   csvColumns,
-		ErrHeader: ErrHeader,
+		Columns:   columns,
+		ErrHeader: header,
 		New:       func(line int) Row { return Row{Line: line} },
 		Key:       func(r *Row) string { return r.ID.String() },
 		Limits:    csvfile.Limits{Bytes: limits.bytes, Rows: limits.rows, Wrong: limits.wrong},

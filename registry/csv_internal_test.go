@@ -20,7 +20,7 @@ func TestReadCSVLimits(t *testing.T) {
 		"rows":   {csvLimits{1000, 1, 9}, 1, 1, ErrTooLarge},
 		"wrong":  {csvLimits{1000, 9, 0}, 1, 0, ErrTooLarge},
 	} {
-		rows, bad, err := readCSV(strings.NewReader(list), c.limits)
+		rows, bad, err := readCSV(strings.NewReader(list), csvColumns, ErrHeader, c.limits)
 		require.ErrorIs(t, err, c.err, name)
 		require.Len(t, rows, c.rows, name)
 		require.Len(t, bad, c.bad, name)

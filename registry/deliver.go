@@ -35,14 +35,32 @@ func (r *Registry) finish(ctx context.Context, parcels []parcel) (map[uint64]err
 	return r.order(ctx, parcels)
 }
 
-// publish adds the records of parcels that are not published yet. It brings the
-// parcels up to date: another process may have come further with them, or have
-// superseded them.
+// publish adds the records of parcels that are not published yet, unless their
+// devices are held. It brings the parcels up to date: another process may have
+// come further with them, or have superseded them.
 func (r *Registry) publish(ctx context.Context, parcels []parcel) error {
+	var fresh []*Profile
+	for _, p := range parcels {
+		if p.profile.Status == ProfileGenerated {
+			fresh = append(fresh, p.profile)
+		}
+	}
+	if len(fresh) == 0 {
+		return nil
+	}
+	defer r.timed("publish", len(fresh))()
+	held, err := r.heldOf(ctx, fresh)
+	if err != nil {
+		return err
+	}
 	var change publish.ChangeSet
 	steps := map[uint64]step{}
 	for _, p := range parcels {
 		if p.profile.Status != ProfileGenerated {
+			continue
+		}
+		steps[p.profile.ID] = step{status: ProfilePublished, mno: MNONone}
+		if held[p.profile.ID] {
 			continue
 		}
 		rr, err := r.certRecord(p)
@@ -50,12 +68,7 @@ func (r *Registry) publish(ctx context.Context, parcels []parcel) error {
 			return err
 		}
 		change.Add = append(change.Add, rr)
-		steps[p.profile.ID] = step{status: ProfilePublished, mno: MNONone}
 	}
-	if len(steps) == 0 {
-		return nil
-	}
-	defer r.timed("publish", len(steps))()
 	if _, err := r.Publisher.Publish(ctx, change); err != nil {
 		return fmt.Errorf("publish %d records: %w", len(steps), err)
 	}
@@ -68,7 +81,27 @@ func (r *Registry) publish(ctx context.Context, parcels []parcel) error {
 			parcels[i].profile = fresh
 		}
 	}
+	if err := r.resyncHeld(ctx, slices.Collect(maps.Values(now)), held); err != nil {
+		return err
+	}
 	return r.withdrawRevoked(ctx, slices.Collect(maps.Values(now)))
+}
+
+// resyncHeld looks again at profiles whose devices were put on hold, or taken
+// off it, while they were being published.
+func (r *Registry) resyncHeld(ctx context.Context, profiles []*Profile, before map[uint64]bool) error {
+	held, err := r.heldOf(ctx, profiles)
+	if err != nil {
+		return err
+	}
+	var differ []uint64
+	for _, p := range profiles {
+		if held[p.ID] != before[p.ID] {
+			differ = append(differ, p.ID)
+		}
+	}
+	_, err = r.syncZone(ctx, differ)
+	return err
 }
 
 // withdrawRevoked takes back records that were put into the zone while another
@@ -177,7 +210,7 @@ func (r *Registry) advance(ctx context.Context, steps map[uint64]step) (map[stri
 			return err
 		}
 		var recs []Record
-		var done []string
+		var done []uint64
 		for _, key := range keys {
 			p := profiles[key]
 			if p == nil {
@@ -187,7 +220,7 @@ func (r *Registry) advance(ctx context.Context, steps map[uint64]step) (map[stri
 				recs = append(recs, profileRecord(p))
 			}
 			if steps[p.ID].done {
-				done = append(done, key)
+				done = append(done, p.ID)
 			}
 		}
 		if err := tx.Put(ctx, TableProfiles, recs...); err != nil {
@@ -196,21 +229,6 @@ func (r *Registry) advance(ctx context.Context, steps map[uint64]step) (map[stri
 		return deleteWork(ctx, tx, workProvision, done)
 	})
 	return profiles, err
-}
-
-// deleteWork removes work records that still say owed.
-func deleteWork(ctx context.Context, tx Tx, owed string, keys []string) error {
-	recs, err := tx.Get(ctx, TableWork, keys...)
-	if err != nil {
-		return err
-	}
-	var match []string
-	for _, rec := range recs {
-		if rec.Parent == owed {
-			match = append(match, rec.Key)
-		}
-	}
-	return tx.Delete(ctx, TableWork, match...)
 }
 
 // resumeProvision finishes profiles whose steps were interrupted.

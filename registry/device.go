@@ -23,43 +23,44 @@ type Device struct {
 	Status  []Status  `json:"status,omitempty"`  // what was set; see Statuses
 	Profile uint64    `json:"profile,omitempty"` // current profile ID; 0 before activation
 	Retired []uint64  `json:"retired,omitempty"` // superseded profiles whose records are still published
+	Pending *Pending  `json:"pending,omitempty"` // the transfer that waits for a decision
+	From    string    `json:"from,omitempty"`    // sponsor before the last transfer
+	Moved   time.Time `json:"moved,omitzero"`    // when the last transfer took effect
+	Undo    time.Time `json:"undo,omitzero"`     // until then it can be undone
+	Deleted time.Time `json:"deleted,omitzero"`  // when it was deleted; it can be restored until Redeem
+	Redeem  time.Time `json:"redeem,omitzero"`   // end of the redemption period
+	Purge   time.Time `json:"purge,omitzero"`    // from then on the registry does not know it
 	Created time.Time `json:"created"`
 	Updated time.Time `json:"updated"`
 
 	version uint64 // of the stored record
 }
 
-// Status is an EPP status of a device (RFC 5731 section 2.3, adapted). Statuses
-// that begin with "client" are the sponsor's to set, those with "server" the
-// registry's.
-type Status string
-
-// The statuses of a device.
-const (
-	StatusOK                       Status = "ok"       // nothing else applies
-	StatusInactive                 Status = "inactive" // no profile yet
-	StatusClientTransferProhibited Status = "clientTransferProhibited"
-	StatusServerTransferProhibited Status = "serverTransferProhibited"
-	StatusClientUpdateProhibited   Status = "clientUpdateProhibited"
-	StatusServerUpdateProhibited   Status = "serverUpdateProhibited"
-)
-
-// Statuses returns what holds for d: the statuses that were set, inactive while
-// it has no profile, and ok alone when nothing else does.
-func (d *Device) Statuses() []Status {
-	s := slices.Clone(d.Status)
-	if d.Profile == 0 {
-		s = append(s, StatusInactive)
-	}
-	if len(s) == 0 {
-		s = append(s, StatusOK)
-	}
-	return s
+// Pending is a change of sponsor that was asked for with the right code and
+// waits: it happens at Due unless it is decided earlier.
+type Pending struct {
+	Transfer  string    `json:"transfer"` // ID of the transfer
+	To        string    `json:"to"`       // gaining ASP
+	Requested time.Time `json:"requested"`
+	Due       time.Time `json:"due"`
+	Undo      time.Time `json:"undo"` // until when it can be undone once it has happened
 }
 
-func (d *Device) has(any ...Status) bool {
-	return slices.ContainsFunc(d.Status, func(s Status) bool { return slices.Contains(any, s) })
+// Revision names this state of the device: it grows with every change.
+func (d *Device) Revision() uint64 { return d.version }
+
+// project brings d to what its deadlines have made of it at now: a transfer that
+// nobody decided has happened. What is left to do about it is in the store's
+// timers, so that nobody has to be awake at the deadline.
+func (d *Device) project(now time.Time) {
+	if p := d.Pending; p != nil && !now.Before(p.Due) {
+		d.From, d.Moved, d.Undo, d.Updated = d.Sponsor, p.Due, p.Undo, p.Due
+		d.Sponsor, d.Pending = p.To, nil
+	}
 }
+
+// gone reports whether d was deleted for good.
+func (d *Device) gone(now time.Time) bool { return !d.Purge.IsZero() && !now.Before(d.Purge) }
 
 // ProfileStatus says how far a profile has come on its way to the device. It
 // only moves forward.
@@ -109,6 +110,7 @@ type Profile struct {
 	Receipt    mno.Receipt   `json:"receipt"` // of the operator's order
 	Created    time.Time     `json:"created"`
 	Updated    time.Time     `json:"updated"`
+	NotAfter   time.Time     `json:"notAfter,omitzero"`   // end of its certificate
 	WithdrawAt time.Time     `json:"withdrawAt,omitzero"` // end of the overlap of a superseded profile
 
 	version uint64
@@ -136,36 +138,6 @@ type Claim struct {
 	Key    string    `json:"key"` // as profile.FormatPublicKey writes it
 	Maker  string    `json:"maker"`
 	Filed  time.Time `json:"filed"`
-}
-
-// Result is the outcome for one device of a bulk call, in the caller's order.
-type Result struct {
-	Line      int    // of the input file; 0 when there was none
-	Device    eid.ID // zero when the row had no readable device ID
-	ProfileID uint64 // current profile after the call, where one was made
-	Err       error  // nil when it was done
-}
-
-// Failed returns the results that carry an error.
-func Failed(rs []Result) []Result {
-	var out []Result
-	for _, r := range rs {
-		if r.Err != nil {
-			out = append(out, r)
-		}
-	}
-	return out
-}
-
-// unfinished gives the results that a failing call did not come to its error,
-// and returns that as the call's own.
-func unfinished(op string, results []Result, err error) error {
-	for i := range results {
-		if results[i].Err == nil {
-			results[i].Err = &Error{Op: op, Device: results[i].Device, Err: err}
-		}
-	}
-	return &Error{Op: op, Err: err}
 }
 
 func profileKey(id uint64) string { return fmt.Sprintf("%020d", id) }

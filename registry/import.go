@@ -7,72 +7,7 @@ import (
 	"slices"
 
 	"github.com/iotregistry/sdk/profile"
-	"github.com/iotregistry/sdk/registry/eid"
 )
-
-// File records a maker's claims: the devices it made and their eUICCs' keys.
-// A claim is final; filing the same one again is no error, another key for the
-// same device is. Results are in the order of claims; when File itself fails,
-// each claim it did not come to carries the error.
-func (r *Registry) File(ctx context.Context, actor Actor, claims []Claim) ([]Result, error) {
-	if err := may(actor, opClaim, nil); err != nil {
-		return nil, &Error{Op: opClaim, Err: err}
-	}
-	results := make([]Result, len(claims))
-	for i, c := range claims {
-		results[i].Device = c.Device
-	}
-	for start, batch := range chunks(claims, r.Batch) {
-		if err := r.fileBatch(ctx, actor, batch, results[start:]); err != nil {
-			return results, unfinished(opClaim, results[start:], err)
-		}
-	}
-	return results, nil
-}
-
-func (r *Registry) fileBatch(ctx context.Context, actor Actor, claims []Claim, results []Result) error {
-	ids := make([]eid.ID, len(claims))
-	for i, c := range claims {
-		ids[i] = c.Device
-	}
-	return r.store.Update(ctx, func(tx Tx) error {
-		known, err := getAll[Claim](ctx, tx, TableClaims, idKeys(ids)...)
-		if err != nil {
-			return err
-		}
-		var recs []Record
-		for i, c := range claims {
-			results[i] = Result{Device: c.Device}
-			c.Maker, c.Filed = actor.Account, r.now()
-			if err := checkClaim(&c, known[c.Device.String()]); err != nil {
-				results[i].Err = &Error{Op: opClaim, Device: c.Device, Err: err}
-				continue
-			}
-			if known[c.Device.String()] == nil {
-				known[c.Device.String()] = &c
-				recs = append(recs, Record{Key: c.Device.String(), Parent: c.Maker, Body: encode(c)})
-			}
-		}
-		return tx.Put(ctx, TableClaims, recs...)
-	})
-}
-
-// checkClaim brings the claim's key into its one text form and holds it against
-// an earlier claim.
-func checkClaim(c, earlier *Claim) error {
-	if c.Device.IsZero() {
-		return fmt.Errorf("%w: a claim needs a device ID", ErrInvalid)
-	}
-	pub, err := profile.ParsePublicKey(c.Key)
-	if err != nil {
-		return fmt.Errorf("%w: %w", ErrInvalid, err)
-	}
-	c.Key = profile.FormatPublicKey(pub)
-	if earlier != nil && (earlier.Key != c.Key || earlier.Maker != c.Maker) {
-		return fmt.Errorf("%w: the device is already claimed", ErrKeyMismatch)
-	}
-	return nil
-}
 
 // Import is an ASP's request to register the devices of an owner's list.
 type Import struct {
@@ -91,65 +26,79 @@ func (r *Registry) Import(ctx context.Context, actor Actor, in Import) ([]Result
 	if err := may(actor, opImport, nil); err != nil {
 		return nil, &Error{Op: opImport, Err: err}
 	}
-	results := make([]Result, len(in.Rows))
+	results, plans := make([]Result, len(in.Rows)), make([]*plan, len(in.Rows))
 	for i, row := range in.Rows {
 		results[i] = Result{Line: row.Line, Device: row.ID}
+		plans[i] = &plan{result: &results[i], row: &in.Rows[i]}
 	}
 	size := r.Batch
 	// A dry run must see duplicates wherever they stand, too.
 	if in.Atomic || in.DryRun {
 		size = max(len(in.Rows), 1)
 	}
-	for start, rows := range chunks(in.Rows, size) {
-		if err := r.importBatch(ctx, actor, in, rows, results[start:start+len(rows)]); err != nil {
-			return results, unfinished(opImport, results[start:], err)
+	content := []any{in.Owner, in.MNO, in.Atomic, in.DryRun}
+	for start, batch := range chunks(plans, size) {
+		o, err := onceFor(actor, opImport, start, len(plans), content, batch, r.now())
+		if err == nil {
+			err = r.importBatch(ctx, actor, in, o, batch)
+		}
+		if err != nil {
+			return results, abandon(opImport, plans[start:], err)
 		}
 	}
 	return results, nil
 }
 
-func (r *Registry) importBatch(ctx context.Context, actor Actor, in Import, rows []Row, results []Result) error {
-	ids := make([]eid.ID, len(rows))
-	for i, row := range rows {
-		ids[i] = row.ID
-	}
+func (r *Registry) importBatch(ctx context.Context, actor Actor, in Import, o *once, batch []*plan) error {
 	run := r.store.Update
 	if in.DryRun {
 		run = r.store.View
 	}
 	return run(ctx, func(tx Tx) error {
-		b, err := loadImport(ctx, tx, actor, in, rows, ids)
+		if done, err := o.recall(ctx, tx, batch); done || err != nil {
+			return err
+		}
+		b, err := loadImport(ctx, tx, actor, in, batch)
 		if err != nil {
 			return err
 		}
-		var recs []Record
-		for i, row := range rows {
-			d, err := r.newDevice(b, actor, in, row)
-			results[i] = Result{Line: row.Line, Device: row.ID}
+		var recs, owned []Record
+		var notes []Note
+		for _, p := range batch {
+			p.reset()
+			d, err := r.newDevice(b, actor, in, *p.row)
 			if err != nil {
-				results[i].Err = &Error{Op: opImport, Device: row.ID, Err: err}
+				p.fail(opImport, err)
 				continue
 			}
 			b.devices[d.ID.String()] = d
-			recs = append(recs, deviceRecord(d))
+			recs, owned = append(recs, deviceRecord(d)), append(owned, ownedRecord(d))
+			notes = append(notes, Note{Op: opImport, Device: d.ID, Detail: map[string]string{"owner": d.Owner, "mno": d.MNO}})
 		}
-		if in.Atomic && len(recs) < len(rows) {
-			abortRest(results)
+		if in.Atomic && abortAll(opImport, batch) || in.DryRun {
 			return nil
 		}
-		if in.DryRun {
-			return nil
+		if err := putOwned(ctx, tx, owned); err != nil {
+			return err
 		}
-		return tx.Put(ctx, TableDevices, recs...)
+		if err := r.putDevices(ctx, tx, recs, notes, nil, actor); err != nil {
+			return err
+		}
+		return o.keep(ctx, tx, r.RequestTTL, batch)
 	})
 }
 
-func abortRest(results []Result) {
-	for i := range results {
-		if results[i].Err == nil {
-			results[i].Err = &Error{Op: opImport, Device: results[i].Device, Err: ErrAborted}
-		}
+// putOwned enters devices into the index of owners, where one that was deleted
+// and is registered anew may still be.
+func putOwned(ctx context.Context, tx Tx, recs []Record) error {
+	keys := make([]string, len(recs))
+	for i, rec := range recs {
+		keys[i] = rec.Key
 	}
+	if err := tx.Delete(ctx, TableOwned, keys...); err != nil {
+		return err
+	}
+	return tx.Put(ctx, TableOwned, recs...)
 }
 
 // importContext is what one import transaction reads before it judges rows.
@@ -159,7 +108,7 @@ type importContext struct {
 	accounts map[string]*Account
 }
 
-func loadImport(ctx context.Context, tx Tx, actor Actor, in Import, rows []Row, ids []eid.ID) (*importContext, error) {
+func loadImport(ctx context.Context, tx Tx, actor Actor, in Import, batch []*plan) (*importContext, error) {
 	if _, err := account(ctx, tx, actor.Account, RoleASP); err != nil {
 		return nil, err
 	}
@@ -167,15 +116,16 @@ func loadImport(ctx context.Context, tx Tx, actor Actor, in Import, rows []Row, 
 		return nil, err
 	}
 	operators := map[string]bool{in.MNO: true}
-	for _, row := range rows {
-		operators[row.MNO] = true
+	for _, p := range batch {
+		operators[p.row.MNO] = true
 	}
 	var b importContext
 	var err error
-	if b.devices, err = getAll[Device](ctx, tx, TableDevices, idKeys(ids)...); err != nil {
+	keys := planKeys(batch)
+	if b.devices, err = getAll[Device](ctx, tx, TableDevices, keys...); err != nil {
 		return nil, err
 	}
-	if b.claims, err = getAll[Claim](ctx, tx, TableClaims, idKeys(ids)...); err != nil {
+	if b.claims, err = getAll[Claim](ctx, tx, TableClaims, keys...); err != nil {
 		return nil, err
 	}
 	b.accounts, err = getAll[Account](ctx, tx, TableAccounts, slices.Sorted(maps.Keys(operators))...)
@@ -187,8 +137,10 @@ func (r *Registry) newDevice(b *importContext, actor Actor, in Import, row Row) 
 	if row.ID.IsZero() {
 		return nil, fmt.Errorf("%w: the row has no device ID", ErrInvalid)
 	}
-	if old := b.devices[row.ID.String()]; old != nil {
-		if old.Sponsor == actor.Account {
+	now := r.now()
+	old := b.devices[row.ID.String()]
+	if old != nil && !old.gone(now) {
+		if old.project(now); old.Sponsor == actor.Account {
 			return nil, ErrExists
 		}
 		return nil, ErrSponsored
@@ -204,12 +156,15 @@ func (r *Registry) newDevice(b *importContext, actor Actor, in Import, row Row) 
 	if err != nil {
 		return nil, err
 	}
-	now := r.now()
-	return &Device{
+	d := &Device{
 		ID: row.ID, Model: row.Model, Version: row.Version,
 		Sponsor: actor.Account, Owner: in.Owner, MNO: operator, Key: key,
 		Created: now, Updated: now,
-	}, nil
+	}
+	if old != nil { // deleted, and not cleared away yet
+		d.version = old.version
+	}
+	return d, nil
 }
 
 // deviceKey decides which key profiles for the row's device are sealed to.

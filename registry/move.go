@@ -14,13 +14,29 @@ type Move struct {
 	Line   int // of the input, for the result
 	Device eid.ID
 	Code   AuthCode
+
+	grant []byte // of a job whose code was matched before
 }
 
-// MoveOptions changes how Move works. The zero value is useful.
+// MoveOptions changes how Move and Decide work. The zero value is useful.
 type MoveOptions struct {
-	// OnCommit writes in the very transaction that moves the devices, so that
-	// what it records and the move are both kept or neither is. It may run again
-	// after a conflict, so it must act on nothing but tx.
+	Options
+
+	// Wait, unless zero, makes the move pending: it happens when it is approved,
+	// or after this time unless it is rejected or cancelled before. The code is
+	// used up by the request.
+	Wait time.Duration
+
+	// Undo is how long the move can be undone once it has happened.
+	Undo time.Duration
+
+	// Lock refuses devices whose last move can still be undone.
+	Lock bool
+
+	// OnCommit writes in the very transaction that changes the devices, so that
+	// what it records and the change are both kept or neither is. It may run again
+	// after a conflict, so it must act on nothing but tx. It is not called when
+	// nothing changes.
 	OnCommit func(ctx context.Context, tx Tx, moved []Moved) error
 }
 
@@ -42,76 +58,258 @@ func (r *Registry) Move(ctx context.Context, actor Actor, moves []Move, opts Mov
 		return results, abandon(opMove, plans, err)
 	}
 	for i, p := range plans {
-		p.code, p.move = moves[at[i]].Code, true
+		p.code, p.grant = moves[at[i]].Code, moves[at[i]].grant
 	}
-	for start, batch := range chunks(plans, r.Batch) {
-		var ready []*plan
-		err := r.store.Update(ctx, func(tx Tx) (err error) {
-			ready, err = r.prepareMove(ctx, tx, actor, batch)
-			return err
-		})
-		if err == nil {
-			err = r.run(ctx, opMove, ready, nil, batch, opts.OnCommit)
-		}
-		if err != nil {
-			return results, abandon(opMove, plans[start:], err)
-		}
-	}
-	return results, nil
+	return results, r.do(ctx, errand{
+		Options: opts.Options, op: opMove, actor: actor, plans: plans, content: []any{opts.Wait, opts.Undo, opts.Atomic, opts.DryRun},
+		moving: true, undo: opts.Undo, wait: opts.Wait, onMove: opts.OnCommit,
+		judge: func(p *plan, s *sight) error { return judgeMove(actor, opts, p, s) },
+	})
 }
 
-// prepareMove judges the codes before any costly work and counts wrong ones.
-// The codes are used up only by the commit that moves the devices.
-func (r *Registry) prepareMove(ctx context.Context, tx Tx, actor Actor, batch []*plan) ([]*plan, error) {
-	keys, guessKeys := planKeys(batch), make([]string, len(batch))
-	for i, p := range batch {
-		guessKeys[i] = guessKey(p.result.Device, actor.Account)
-	}
-	devices, err := getAll[Device](ctx, tx, TableDevices, keys...)
-	if err != nil {
-		return nil, err
-	}
-	codes, err := getAll[codeRecord](ctx, tx, TableCodes, keys...)
-	if err != nil {
-		return nil, err
-	}
-	failures, err := getAll[guesses](ctx, tx, TableFailures, guessKeys...)
-	if err != nil {
-		return nil, err
-	}
-	now := r.now()
-	var ready []*plan
-	for i, p := range batch {
-		p.result.Err = nil // a store may run this again after a conflict
-		p.device = devices[keys[i]]
-		err := mayMove(actor, p, codes[keys[i]], failures[guessKeys[i]], now)
-		if err == nil {
-			ready = append(ready, p)
-			continue
-		}
-		p.fail(opMove, err)
-		if errors.Is(err, ErrAuthCode) {
-			if err := countGuess(ctx, tx, guessKeys[i], failures[guessKeys[i]], now); err != nil {
-				return nil, err
-			}
-		}
-	}
-	return r.reserve(ctx, tx, opMove, ready, func(*plan) string { return actor.Account })
-}
-
-// mayMove reports why actor may not have p's device. Before the code is right
+// judgeMove reports why actor may not have p's device. Before the code is right
 // it tells nothing about devices that are not the actor's.
-func mayMove(actor Actor, p *plan, code *codeRecord, failed *guesses, now time.Time) error {
-	right := code.matches(p.code, now)
-	switch {
-	case failed.locked(now):
+func judgeMove(actor Actor, opts MoveOptions, p *plan, s *sight) error {
+	key := p.result.Device.String()
+	code := s.codes[key]
+	right := code.matches(p.code, s.now)
+	if p.grant != nil {
+		right = code.grants(p.grant, s.now)
+	}
+	switch d := p.device; {
+	case s.guesses[guessKey(p.result.Device, actor.Account)].locked(s.now):
 		return ErrLocked
-	case p.device != nil && p.device.Sponsor == actor.Account:
-		return fmt.Errorf("%w: the device is yours already", ErrState)
-	case !right || p.device == nil:
+	case d != nil && d.Sponsor == actor.Account:
+		return ErrOwn
+	case !right || d == nil:
 		return ErrAuthCode
-	case p.device.has(StatusClientTransferProhibited, StatusServerTransferProhibited):
+	case d.Pending != nil:
+		return ErrPending
+	case !d.Deleted.IsZero():
+		return fmt.Errorf("%w: it is deleted", ErrState)
+	case d.has(StatusClientTransferProhibited, StatusServerTransferProhibited):
 		return fmt.Errorf("%w: transfer is prohibited", ErrState)
+	case opts.Lock && d.undoable(s.now):
+		return fmt.Errorf("%w: its last transfer can be undone until %s", ErrState, d.Undo.Format(time.RFC3339))
+	}
+	p.to, p.mno, p.grant = actor.Account, p.device.MNO, code.Hash
+	return nil
+}
+
+// makePending records requests that wait for a decision and uses up their codes.
+func (r *Registry) makePending(ctx context.Context, tx Tx, e *errand, o *once, s *sight, ready, batch []*plan) error {
+	if len(ready) == 0 {
+		return nil
+	}
+	due := s.now.Add(e.wait)
+	var recs, incoming []Record
+	var moved []Moved
+	var notes []Note
+	for _, p := range ready {
+		id, err := r.newID(s.now)
+		if err != nil {
+			return err
+		}
+		d := p.device
+		d.Pending = &Pending{Transfer: id, To: p.to, Requested: s.now, Due: due, Undo: due.Add(e.undo)}
+		d.Updated = s.now
+		p.result.Pending, p.result.ProfileID = true, d.Profile
+		recs = append(recs, deviceRecord(d))
+		incoming = append(incoming, Record{Key: d.ID.String(), Parent: p.to, Body: encode(d.Pending)})
+		moved = append(moved, Moved{
+			Transfer: id, Device: d.ID, Owner: d.Owner, From: d.Sponsor, To: p.to, OldProfile: d.Profile,
+			At: s.now, Requested: s.now, Due: due, Undo: d.Pending.Undo,
+		})
+		notes = append(notes, Note{Op: "request", Device: d.ID, Subject: id, Detail: map[string]string{"from": d.Sponsor, "to": p.to, "due": due.Format(time.RFC3339)}})
+	}
+	if err := tx.Delete(ctx, TableIncoming, planKeys(ready)...); err != nil {
+		return err // left by an earlier transfer
+	}
+	if err := tx.Put(ctx, TableIncoming, incoming...); err != nil {
+		return err
+	}
+	if err := putTimers(ctx, tx, timerTransfer, due, planKeys(ready)...); err != nil {
+		return err
+	}
+	if err := useCodes(ctx, tx, e, ready); err != nil {
+		return err
+	}
+	if err := r.putDevices(ctx, tx, recs, notes, nil, e.actor); err != nil {
+		return err
+	}
+	if e.onMove != nil {
+		if err := e.onMove(ctx, tx, moved); err != nil {
+			return err
+		}
+	}
+	return o.keep(ctx, tx, r.RequestTTL, batch)
+}
+
+// Decision ends a pending move, or takes back one that has happened.
+type Decision string
+
+// The decisions, with who may make them.
+const (
+	Approve Decision = opApprove // the losing ASP, or the registry
+	Reject  Decision = opReject  // the losing ASP, or the registry
+	Cancel  Decision = opCancel  // the gaining ASP, or the registry
+	Undo    Decision = opUndo    // the owner, the ASP that gained it, or the registry
+)
+
+// Decide makes a decision about devices: Approve and Undo take them to a new
+// profile and to the sponsor that is right then, Reject and Cancel leave them
+// where they are. Results are as those of Move.
+func (r *Registry) Decide(ctx context.Context, actor Actor, what Decision, opts MoveOptions, ids ...eid.ID) ([]Result, error) {
+	op := string(what)
+	results, plans := plansOf(op, ids)
+	if err := may(actor, op, nil); err != nil || rights[op] == nil {
+		return results, abandon(op, plans, ErrForbidden)
+	}
+	if what == Reject || what == Cancel {
+		return results, r.endPending(ctx, actor, op, opts, plans)
+	}
+	if what == Undo {
+		opts.Undo = 0 // one step back, and no dance
+	}
+	return results, r.do(ctx, errand{
+		Options: opts.Options, op: op, actor: actor, plans: plans, content: []any{opts.Undo, opts.Atomic},
+		undo: opts.Undo, onMove: opts.OnCommit,
+		judge: func(p *plan, s *sight) error {
+			if what == Approve {
+				return judgeApproval(actor, p)
+			}
+			return judgeUndo(actor, p, s)
+		},
+	})
+}
+
+func judgeApproval(actor Actor, p *plan) error {
+	if err := mayDecide(actor, opApprove, p.device); err != nil {
+		return err
+	}
+	p.to, p.mno = p.device.Pending.To, p.device.MNO
+	return nil
+}
+
+// mayDecide reports why actor may not end the pending move of d.
+func mayDecide(actor Actor, op string, d *Device) error {
+	switch {
+	case d == nil:
+		return ErrNotFound
+	case op == opCancel && actor.Role == RoleASP && (d.Pending == nil || d.Pending.To != actor.Account):
+		if d.Sponsor == actor.Account {
+			return ErrForbidden
+		}
+		return ErrNotFound
+	}
+	if err := may(actor, op, d); err != nil {
+		return err
+	}
+	if d.Pending == nil {
+		return ErrNotPending
 	}
 	return nil
+}
+
+func judgeUndo(actor Actor, p *plan, s *sight) error {
+	d := p.device
+	if d == nil {
+		return ErrNotFound
+	}
+	if err := may(actor, opUndo, d); err != nil {
+		return err
+	}
+	if err := d.changeable(); err != nil {
+		return err
+	}
+	if !d.undoable(s.now) {
+		return fmt.Errorf("%w: no transfer of it can be undone", ErrState)
+	}
+	p.to, p.mno = d.From, d.MNO
+	return nil
+}
+
+// endPending ends pending moves that do not happen.
+func (r *Registry) endPending(ctx context.Context, actor Actor, op string, opts MoveOptions, plans []*plan) error {
+	var moved []Moved
+	return r.eachDevice(ctx, actor, change{
+		op: op, plans: plans, Options: opts.Options,
+		allowed: mayDecide,
+		begin:   func() { moved = nil },
+		apply: func(d *Device, now time.Time) (bool, error) {
+			p := d.Pending
+			moved = append(moved, Moved{
+				Transfer: p.Transfer, Device: d.ID, Owner: d.Owner, From: d.Sponsor, To: p.To, OldProfile: d.Profile,
+				At: now, Requested: p.Requested,
+			})
+			d.Pending = nil
+			return true, nil
+		},
+		subject: func(d *Device) string { return d.Pending.Transfer },
+		commit: func(ctx context.Context, tx Tx) error {
+			keys := make([]string, len(moved))
+			for i, m := range moved {
+				keys[i] = m.Device.String()
+			}
+			if err := tx.Delete(ctx, TableIncoming, keys...); err != nil || opts.OnCommit == nil || len(moved) == 0 {
+				return err
+			}
+			return opts.OnCommit(ctx, tx, moved)
+		},
+	})
+}
+
+// endTransfers gives devices whose transfers happened because nobody decided
+// them the profile of their new sponsor.
+func (r *Registry) endTransfers(ctx context.Context, ids []eid.ID) (int, error) {
+	results, plans := plansOf(opDue, ids)
+	err := r.do(ctx, errand{
+		op: opDue, actor: Actor{Role: RoleOperator}, plans: plans,
+		judge: func(p *plan, s *sight) error {
+			d := p.device
+			if d == nil || d.Pending != nil || !d.Deleted.IsZero() {
+				return errOver // deleted, or decided and asked for again
+			}
+			if cur := s.current(d); d.Profile != 0 && (cur == nil || cur.Sponsor == d.Sponsor) {
+				return errOver
+			}
+			return p.stay(d.MNO)
+		},
+	})
+	if err != nil {
+		return 0, err
+	}
+	done := 0
+	var failed []error
+	var over []string
+	for _, res := range results {
+		switch {
+		case res.Err == nil || errors.Is(res.Err, ErrUndelivered):
+			done++
+			over = append(over, res.Device.String())
+		case errors.Is(res.Err, errOver):
+			over = append(over, res.Device.String())
+		default:
+			failed = append(failed, res.Err)
+		}
+	}
+	// A device that waits for another transfer by now is not over.
+	err = r.store.Update(ctx, func(tx Tx) error { return r.dropIncoming(ctx, tx, over) })
+	return done, errors.Join(append(failed, err)...)
+}
+
+var errOver = errors.New("nothing is left to do")
+
+func (r *Registry) dropIncoming(ctx context.Context, tx Tx, keys []string) error {
+	devices, err := r.devices(ctx, tx, keys...)
+	if err != nil {
+		return err
+	}
+	var drop []string
+	for _, key := range keys {
+		if d := devices[key]; d == nil || d.Pending == nil {
+			drop = append(drop, key)
+		}
+	}
+	return tx.Delete(ctx, TableIncoming, drop...)
 }

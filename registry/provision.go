@@ -6,57 +6,12 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/x509"
-	"errors"
 	"fmt"
 
 	"github.com/iotregistry/sdk/dane"
 	"github.com/iotregistry/sdk/profile"
 	"github.com/iotregistry/sdk/registry/eid"
 )
-
-// A plan takes one device to a new profile. Activation and transfer are the
-// same path: prepare (judge and reserve an ID), build (issue and seal), commit
-// (the device's one atomic change), then publish and order.
-type plan struct {
-	result  *Result
-	device  *Device // as read by prepare; commit refuses if it changed since
-	sponsor *Account
-	code    AuthCode // for a transfer
-	move    bool
-	id      uint64
-	parcel  parcel // what build made; empty when it failed
-}
-
-func (p *plan) fail(op string, err error) {
-	p.result.Err = &Error{Op: op, Device: p.result.Device, Err: err}
-}
-
-// newPlans makes a plan for each device that results name, and refuses the
-// later ones where a device is named again. The second value has, for each
-// plan, the index of its result.
-func newPlans(op string, results []Result) (plans []*plan, at []int) {
-	seen := map[eid.ID]bool{}
-	for i := range results {
-		p := &plan{result: &results[i]}
-		if seen[p.result.Device] {
-			p.fail(op, fmt.Errorf("%w: the device is named twice in one call", ErrInvalid))
-			continue
-		}
-		seen[p.result.Device] = true
-		plans, at = append(plans, p), append(at, i)
-	}
-	return plans, at
-}
-
-// abandon gives the results from which a call did not come back their error.
-func abandon(op string, plans []*plan, err error) error {
-	for _, p := range plans {
-		if p.result.Err == nil {
-			p.fail(op, err)
-		}
-	}
-	return &Error{Op: op, Err: err}
-}
 
 // Activate gives devices a profile of their sponsor: it issues their
 // certificates, seals the profiles, publishes the CERT records and orders the
@@ -65,173 +20,90 @@ func abandon(op string, plans []*plan, err error) error {
 // interrupted call left unfinished it finishes. When Activate itself fails, each
 // device it did not finish carries the error.
 func (r *Registry) Activate(ctx context.Context, actor Actor, ids ...eid.ID) ([]Result, error) {
-	results := make([]Result, len(ids))
-	for i, id := range ids {
-		results[i].Device = id
-	}
-	plans, _ := newPlans(opActivate, results)
-	for start, batch := range chunks(plans, r.Batch) {
-		if err := r.activate(ctx, actor, batch); err != nil {
-			return results, abandon(opActivate, plans[start:], err)
-		}
-	}
-	return results, nil
+	return r.ActivateAll(ctx, actor, Options{}, ids)
 }
 
-func (r *Registry) activate(ctx context.Context, actor Actor, batch []*plan) error {
-	var ready []*plan
-	var unfinished []uint64
-	err := r.store.Update(ctx, func(tx Tx) (err error) {
-		ready, unfinished, err = r.prepareActivate(ctx, tx, actor, batch)
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	parcels, err := r.loadParcels(ctx, unfinished)
-	if err != nil {
-		return err
-	}
-	return r.run(ctx, opActivate, ready, parcels, batch, nil)
-}
-
-// prepareActivate returns the plans that need a new profile, and the profiles
-// of those that have one which is not with the operator yet.
-func (r *Registry) prepareActivate(ctx context.Context, tx Tx, actor Actor, batch []*plan) ([]*plan, []uint64, error) {
-	devices, err := getAll[Device](ctx, tx, TableDevices, planKeys(batch)...)
-	if err != nil {
-		return nil, nil, err
-	}
-	current, err := currentProfiles(ctx, tx, devices)
-	if err != nil {
-		return nil, nil, err
-	}
-	var ready []*plan
-	var unfinished []uint64
-	for _, p := range batch {
-		id := p.result.Device
-		*p.result = Result{Device: id} // a store may run this again after a conflict
-		d := devices[id.String()]
-		if err := mayActivate(actor, d); err != nil {
-			p.fail(opActivate, err)
-			continue
-		}
-		if cur := current[profileKey(d.Profile)]; cur != nil && cur.Status != ProfileFailed {
-			p.result.ProfileID = cur.ID
-			if cur.Status.rank() < ProfileOrdered.rank() {
-				unfinished = append(unfinished, cur.ID)
+// ActivateAll is Activate with options.
+func (r *Registry) ActivateAll(ctx context.Context, actor Actor, opts Options, ids []eid.ID) ([]Result, error) {
+	results, plans := plansOf(opActivate, ids)
+	return results, r.do(ctx, errand{
+		Options: opts, op: opActivate, actor: actor, plans: plans,
+		judge: func(p *plan, s *sight) error {
+			d := p.device
+			if err := mayChange(actor, opActivate, d); err != nil {
+				return err
 			}
-			continue
-		}
-		p.device = d
-		ready = append(ready, p)
-	}
-	ready, err = r.reserve(ctx, tx, opActivate, ready, func(p *plan) string { return p.device.Sponsor })
-	return ready, unfinished, err
+			// The current one may be of the sponsor before a transfer that nobody decided.
+			if cur := s.current(d); cur != nil && cur.Status != ProfileFailed && cur.Sponsor == d.Sponsor {
+				return errKeep
+			}
+			return p.stay(d.MNO)
+		},
+	})
 }
 
-func planKeys(plans []*plan) []string {
-	keys := make([]string, len(plans))
-	for i, p := range plans {
-		keys[i] = p.result.Device.String()
-	}
-	return keys
-}
-
-func mayActivate(actor Actor, d *Device) error {
+// mayChange reports why actor may not do op on d.
+func mayChange(actor Actor, op string, d *Device) error {
 	if d == nil {
 		return ErrNotFound
 	}
-	if err := may(actor, opActivate, d); err != nil {
+	if err := may(actor, op, d); err != nil {
 		return err
 	}
-	if d.has(StatusClientUpdateProhibited, StatusServerUpdateProhibited) {
-		return fmt.Errorf("%w: update is prohibited", ErrState)
-	}
+	return d.changeable()
+}
+
+// stay plans a new profile of the same sponsor.
+func (p *plan) stay(operator string) error {
+	p.to, p.mno = p.device.Sponsor, operator
 	return nil
 }
 
-func currentProfiles(ctx context.Context, tx Tx, devices map[string]*Device) (map[string]*Profile, error) {
-	var keys []string
-	for _, d := range devices {
-		if d.Profile != 0 {
-			keys = append(keys, profileKey(d.Profile))
-		}
-	}
-	return getAll[Profile](ctx, tx, TableProfiles, keys...)
-}
-
-// reserve finds each plan's sponsor account and gives it a profile ID, in the
-// order of plans. Plans without an account fail and are left out.
-func (r *Registry) reserve(ctx context.Context, tx Tx, op string, plans []*plan, sponsor func(*plan) string) ([]*plan, error) {
-	accounts := map[string]*Account{}
-	ready := plans[:0]
-	for _, p := range plans {
-		name := sponsor(p)
-		a := accounts[name]
-		if a == nil {
-			var err error
-			a, err = account(ctx, tx, name, RoleASP)
-			if errors.Is(err, ErrUnknown) {
-				p.fail(op, err)
-				continue
-			} else if err != nil {
-				return nil, err
+// Reset gives active devices a new profile of the sponsor they have: for a key
+// that may be known to others, or a provider that has moved to another address.
+// The profile before stays valid until the device has confirmed the new one or
+// the overlap ends. Results are as those of Activate; an idempotency key keeps a
+// repeated call from making one more profile.
+func (r *Registry) Reset(ctx context.Context, actor Actor, opts Options, ids ...eid.ID) ([]Result, error) {
+	results, plans := plansOf(opReset, ids)
+	return results, r.do(ctx, errand{
+		Options: opts, op: opReset, actor: actor, plans: plans,
+		judge: func(p *plan, s *sight) error {
+			if err := mayChange(actor, opReset, p.device); err != nil {
+				return err
 			}
-			accounts[name] = a
-		}
-		p.sponsor = a
-		ready = append(ready, p)
-	}
-	if len(ready) == 0 {
-		return nil, nil
-	}
-	first, err := takeProfileIDs(ctx, tx, r.FirstProfileID, len(ready))
-	for i, p := range ready {
-		p.id = first + uint64(i)
-	}
-	return ready, err
+			if p.device.Profile == 0 {
+				return fmt.Errorf("%w: it has no profile yet: activate it", ErrState)
+			}
+			return p.stay(p.device.MNO)
+		},
+	})
 }
 
-// run carries prepared plans, and parcels left unfinished by an earlier call,
-// through to the operator and completes the results of the batch they come
-// from. onCommit, where given, writes in the transaction that changes the
-// devices.
-func (r *Registry) run(ctx context.Context, op string, plans []*plan, parcels []parcel, batch []*plan, onCommit func(context.Context, Tx, []Moved) error) error {
-	done := r.timed("build", len(plans))
-	err := forEach(ctx, len(plans), r.Workers, func(i int) error {
-		if err := r.build(plans[i]); err != nil {
-			plans[i].fail(op, err)
-		}
-		return nil
+// Switch takes devices to another operator, with a new profile of the sponsor
+// they have, which that operator delivers. A device that is with it already
+// keeps its profile. Results are as those of Activate.
+func (r *Registry) Switch(ctx context.Context, actor Actor, operator string, opts Options, ids ...eid.ID) ([]Result, error) {
+	results, plans := plansOf(opSwitch, ids)
+	err := r.store.View(ctx, func(tx Tx) error {
+		_, err := account(ctx, tx, operator, RoleMNO)
+		return err
 	})
-	done()
 	if err != nil {
-		return err
+		return results, abandon(opSwitch, plans, err)
 	}
-	done = r.timed("commit", len(plans))
-	var committed []*plan
-	if len(plans) > 0 {
-		err = r.store.Update(ctx, func(tx Tx) (err error) {
-			committed, err = r.commit(ctx, tx, op, plans, onCommit)
-			return err
-		})
-	}
-	done()
-	if err != nil {
-		return err
-	}
-	for _, p := range committed {
-		p.result.ProfileID = p.id
-		parcels = append(parcels, p.parcel)
-	}
-	refused, err := r.finish(ctx, parcels)
-	for _, p := range batch {
-		if why := refused[p.result.ProfileID]; why != nil && p.result.Err == nil {
-			p.fail("order", why)
-		}
-	}
-	return err
+	return results, r.do(ctx, errand{
+		Options: opts, op: opSwitch, actor: actor, content: operator, plans: plans,
+		judge: func(p *plan, s *sight) error {
+			if err := mayChange(actor, opSwitch, p.device); err != nil {
+				return err
+			}
+			if cur := s.current(p.device); p.device.MNO == operator && cur != nil && cur.MNO == operator {
+				return errKeep
+			}
+			return p.stay(operator)
+		},
+	})
 }
 
 // build issues the device's certificate and seals its profile. The private key
@@ -273,8 +145,8 @@ func (r *Registry) build(p *plan) error {
 	}
 	p.parcel = parcel{
 		profile: &Profile{
-			ID: p.id, Device: p.device.ID, Sponsor: p.sponsor.ID, MNO: p.device.MNO, Name: name,
-			Status: ProfileGenerated, MNOStatus: MNONone, Created: now, Updated: now,
+			ID: p.id, Device: p.device.ID, Sponsor: p.sponsor.ID, MNO: p.mno, Name: name,
+			Status: ProfileGenerated, MNOStatus: MNONone, NotAfter: now.Add(r.Validity), Created: now, Updated: now,
 		},
 		issued: &Issued{Certificate: cert, Sealed: sealed},
 	}

@@ -9,11 +9,13 @@ import (
 	"github.com/iotregistry/sdk/registry/eid"
 )
 
-// Device returns a device that actor may see; [ErrNotFound] otherwise.
+// Device returns a device that actor may see, as it is now; [ErrNotFound]
+// otherwise. The ASP that has asked for it may not see it before it has it.
 func (r *Registry) Device(ctx context.Context, actor Actor, id eid.ID) (*Device, error) {
 	var d *Device
-	err := r.store.View(ctx, func(tx Tx) (err error) {
-		d, err = getOne[Device](ctx, tx, TableDevices, id.String())
+	err := r.store.View(ctx, func(tx Tx) error {
+		m, err := r.devices(ctx, tx, id.String())
+		d = m[id.String()]
 		return err
 	})
 	if err == nil && (d == nil || !mayRead(actor, d)) {
@@ -25,35 +27,65 @@ func (r *Registry) Device(ctx context.Context, actor Actor, id eid.ID) (*Device,
 	return d, nil
 }
 
-// Devices returns up to limit devices that an ASP, the operator or an auditor
-// may see, after the given ID ("" from the start) in byte order of their IDs.
-func (r *Registry) Devices(ctx context.Context, actor Actor, after string, limit int) ([]*Device, error) {
-	q := Query{After: after, Limit: limit}
-	switch actor.Role {
-	case RoleASP:
-		q.Parent = actor.Account
-	case RoleOperator, RoleAuditor:
-	default:
-		return nil, &Error{Op: opRead, Err: ErrForbidden}
+// Devices returns up to limit devices that an ASP, an owner, the operator or an
+// auditor may see, as they are now, after the given ID ("" from the start) in
+// byte order of their IDs. A page may be shorter than limit, also before the
+// end: go on until it is empty, or next is "".
+func (r *Registry) Devices(ctx context.Context, actor Actor, after string, limit int) (page []*Device, next string, err error) {
+	if limit <= 0 || limit > MaxLimit {
+		limit = MaxLimit
 	}
-	var out []*Device
-	err := r.store.View(ctx, func(tx Tx) error {
-		out = out[:0]
-		recs, err := tx.List(ctx, TableDevices, q)
-		for _, rec := range recs {
-			d := &Device{}
-			if err := decode(rec, d); err != nil {
-				return err
-			}
-			d.version = rec.Version
-			out = append(out, d)
+	err = r.store.View(ctx, func(tx Tx) error {
+		keys, err := r.deviceKeys(ctx, tx, actor, after, limit)
+		if err != nil {
+			return err
 		}
-		return err
+		devices, err := r.devices(ctx, tx, keys...)
+		if err != nil {
+			return err
+		}
+		page, next = page[:0], ""
+		for _, key := range keys {
+			// One that was transferred meanwhile is under its old sponsor yet.
+			if d := devices[key]; d != nil && mayRead(actor, d) {
+				page = append(page, d)
+			}
+		}
+		if len(keys) == limit {
+			next = keys[limit-1]
+		}
+		return nil
 	})
 	if err != nil {
-		return nil, &Error{Op: opRead, Err: err}
+		return nil, "", &Error{Op: opRead, Err: err}
 	}
-	return out, nil
+	return page, next, nil
+}
+
+// deviceKeys returns up to limit keys of devices that may be actor's.
+func (r *Registry) deviceKeys(ctx context.Context, tx Tx, actor Actor, after string, limit int) ([]string, error) {
+	q := Query{After: after, Limit: limit}
+	switch actor.Role {
+	case RoleOperator, RoleAuditor:
+		return listKeys(ctx, tx, TableDevices, q)
+	case RoleASP:
+		q.Parent = actor.Account
+		keys, err := listKeys(ctx, tx, TableDevices, q)
+		if err != nil {
+			return nil, err
+		}
+		coming, err := listKeys(ctx, tx, TableIncoming, q)
+		keys = slices.Compact(slices.Sorted(slices.Values(append(keys, coming...))))
+		return keys[:min(len(keys), limit)], err
+	case RoleOwner:
+		q.Parent, q.After = actor.Account, actor.Account+"/"+after
+		keys, err := listKeys(ctx, tx, TableOwned, q)
+		for i, key := range keys {
+			keys[i] = deviceOfOwned(key)
+		}
+		return keys, err
+	}
+	return nil, ErrForbidden
 }
 
 // Profiles returns every profile a device ever had, oldest first, with the
@@ -64,7 +96,7 @@ func (r *Registry) Profiles(ctx context.Context, actor Actor, id eid.ID) ([]*Pro
 	}
 	var out []*Profile
 	err := r.store.View(ctx, func(tx Tx) (err error) {
-		out, err = listProfiles(ctx, tx, Query{Parent: id.String()})
+		out, err = listAll[Profile](ctx, tx, TableProfiles, Query{Parent: id.String()})
 		return err
 	})
 	if err != nil {
@@ -73,21 +105,6 @@ func (r *Registry) Profiles(ctx context.Context, actor Actor, id eid.ID) ([]*Pro
 	now := r.now()
 	for _, p := range out {
 		p.project(now)
-	}
-	return out, nil
-}
-
-func listProfiles(ctx context.Context, tx Tx, q Query) ([]*Profile, error) {
-	recs, err := tx.List(ctx, TableProfiles, q)
-	if err != nil {
-		return nil, err
-	}
-	out := make([]*Profile, len(recs))
-	for i, rec := range recs {
-		out[i] = &Profile{version: rec.Version}
-		if err := decode(rec, out[i]); err != nil {
-			return nil, err
-		}
 	}
 	return out, nil
 }
@@ -139,22 +156,25 @@ func (r *Registry) Republish(ctx context.Context, actor Actor) (int, error) {
 // republishPage publishes one page of profiles and returns the key of its last,
 // "" when there was none.
 func (r *Registry) republishPage(ctx context.Context, after string) (n int, last string, err error) {
-	var live []uint64
+	var ids []uint64
+	var live map[uint64]bool
 	err = r.store.View(ctx, func(tx Tx) error {
-		page, err := listProfiles(ctx, tx, Query{After: after, Limit: r.Batch})
-		live = live[:0]
-		for _, p := range page {
-			last = profileKey(p.ID)
-			if p.project(r.now()); p.Status != ProfileGenerated && p.Status != ProfileRevoked {
-				live = append(live, p.ID)
-			}
+		page, err := listAll[Profile](ctx, tx, TableProfiles, Query{After: after, Limit: r.Batch})
+		if err != nil {
+			return err
 		}
+		all := make([]uint64, len(page))
+		for i, p := range page {
+			all[i], last = p.ID, profileKey(p.ID)
+		}
+		live, err = r.liveIn(ctx, tx, all)
+		ids = slices.DeleteFunc(all, func(id uint64) bool { return !live[id] })
 		return err
 	})
-	if err != nil || len(live) == 0 {
+	if err != nil || len(ids) == 0 {
 		return 0, last, err
 	}
-	parcels, err := r.loadParcels(ctx, live)
+	parcels, err := r.loadParcels(ctx, ids)
 	if err != nil {
 		return 0, last, err
 	}
@@ -167,11 +187,12 @@ func (r *Registry) republishPage(ctx context.Context, after string) (n int, last
 		change.Add = append(change.Add, rr)
 	}
 	if _, err := r.Publisher.Publish(ctx, change); err != nil {
-		return 0, last, fmt.Errorf("publish %d records: %w", len(live), err)
+		return 0, last, fmt.Errorf("publish %d records: %w", len(ids), err)
 	}
-	now, err := r.loadProfiles(ctx, live)
+	// Some may have been withdrawn or put on hold while they were published.
+	now, err := r.liveOf(ctx, ids)
 	if err == nil {
-		err = r.withdrawRevoked(ctx, now)
+		_, err = r.syncZone(ctx, slices.DeleteFunc(ids, func(id uint64) bool { return now[id] }))
 	}
-	return len(live), last, err
+	return len(parcels), last, err
 }

@@ -1,14 +1,13 @@
 package registry
 
 import (
-	"context"
+	"crypto"
 	"crypto/rand"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"runtime"
-	"strconv"
+	"sync"
 	"time"
 
 	"github.com/iotregistry/sdk/dane"
@@ -23,6 +22,10 @@ const (
 	DefaultCodeTTL  = 14 * 24 * time.Hour // RFC 9154 leaves it to policy; registries use 14 days
 	DefaultValidity = 10 * 365 * 24 * time.Hour
 	DefaultCertTTL  = 3600 // seconds
+
+	DefaultRedemption = 30 * 24 * time.Hour // RFC 3915, as most registries have it
+	DefaultPurge      = 5 * 24 * time.Hour
+	DefaultLease      = time.Minute
 )
 
 // Config is what a Registry is made of. Zone, Store, Authority and Publisher
@@ -44,12 +47,24 @@ type Config struct {
 	CodeTTL        time.Duration // life of an authorization code; 0 means DefaultCodeTTL
 	Validity       time.Duration // of device certificates; 0 means DefaultValidity
 	CertTTL        uint32        // TTL of CERT records in seconds; 0 means DefaultCertTTL
+	Redemption     time.Duration // how long a deleted device can be restored; 0 means DefaultRedemption
+	PurgeAfter     time.Duration // from then until it is forgotten; 0 means DefaultPurge
+	RequestTTL     time.Duration // how long answers are kept for repeated calls; 0 means DefaultRequestTTL
+
+	// AuditKey signs the heads of the audit trail. Nil leaves them unsigned:
+	// then who can write to the store can rewrite the whole trail.
+	AuditKey crypto.Signer
 
 	// AllowUnclaimed accepts a public key that only the owner's list vouches
 	// for. Whoever can edit such a list can have profiles sealed to a key of
 	// theirs, so the zero value asks for the maker's claim.
 	AllowUnclaimed bool
 
+	// OnJob, where given, learns how a job goes on, from the goroutine that works
+	// on it. It must not wait.
+	OnJob func(Job)
+
+	Lease   time.Duration    // how long a process may work on what it has claimed; 0 means DefaultLease
 	Workers int              // parallel issuing; 0 means GOMAXPROCS
 	Orders  int              // parallel orders to one call's operators; 0 means 16
 	Batch   int              // devices in one transaction and one zone change; 0 means 500
@@ -69,6 +84,12 @@ type Registry struct {
 	Config
 	store Store
 	log   *slog.Logger
+	wake  chan struct{}
+
+	mu       sync.RWMutex
+	handlers map[Op]Handler // of jobs
+	stamp    string         // of the last ID
+	drawn    int            // IDs of that stamp
 }
 
 // New checks the configuration and returns a Registry that works on its store.
@@ -95,6 +116,10 @@ func New(cfg Config) (*Registry, error) {
 	setDefault(&cfg.CodeTTL, DefaultCodeTTL)
 	setDefault(&cfg.Validity, DefaultValidity)
 	setDefault(&cfg.CertTTL, DefaultCertTTL)
+	setDefault(&cfg.Redemption, DefaultRedemption)
+	setDefault(&cfg.PurgeAfter, DefaultPurge)
+	setDefault(&cfg.RequestTTL, DefaultRequestTTL)
+	setDefault(&cfg.Lease, DefaultLease)
 	setDefault(&cfg.Workers, runtime.GOMAXPROCS(0))
 	setDefault(&cfg.Orders, 16)
 	setDefault(&cfg.Batch, 500)
@@ -107,7 +132,9 @@ func New(cfg Config) (*Registry, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Registry{Config: cfg, store: cfg.Store, log: cfg.Logger}, nil
+	r := &Registry{Config: cfg, store: cfg.Store, log: cfg.Logger, wake: make(chan struct{}, 1)}
+	r.handlers = r.ownHandlers()
+	return r, nil
 }
 
 func (c *Config) refuseNegatives() error {
@@ -116,7 +143,8 @@ func (c *Config) refuseNegatives() error {
 		value int64
 	}{
 		{"Overlap", int64(c.Overlap)}, {"CodeTTL", int64(c.CodeTTL)}, {"Validity", int64(c.Validity)},
-		{"Workers", int64(c.Workers)}, {"Orders", int64(c.Orders)}, {"Batch", int64(c.Batch)},
+		{"Redemption", int64(c.Redemption)}, {"PurgeAfter", int64(c.PurgeAfter)}, {"RequestTTL", int64(c.RequestTTL)},
+		{"Lease", int64(c.Lease)}, {"Workers", int64(c.Workers)}, {"Orders", int64(c.Orders)}, {"Batch", int64(c.Batch)},
 	} {
 		if f.value < 0 {
 			return fmt.Errorf("registry: new: %w: %s must not be negative", ErrInvalid, f.name)
@@ -142,82 +170,4 @@ func (r *Registry) timed(step string, devices int) func() {
 	}
 	begin := time.Now()
 	return func() { r.Trace(step, devices, time.Since(begin)) }
-}
-
-// Resume finishes what is owed: profiles that were recorded but not published
-// or ordered, withdrawals that were decided but not carried out, and overlaps
-// that have ended. It returns how many profiles it finished. What an operator
-// does not take is logged and stays owed. A failure of one kind of work does not
-// keep the others waiting: a zone record that must go has nothing to do with one
-// that cannot be added. Every step may be repeated without harm, so Resume may
-// run at any time and in many processes.
-func (r *Registry) Resume(ctx context.Context, actor Actor) (int, error) {
-	if err := may(actor, opRun, nil); err != nil {
-		return 0, &Error{Op: "resume", Err: err}
-	}
-	done := 0
-	var errs []error
-	for _, step := range []struct {
-		owed string
-		run  func(context.Context, []uint64) (int, error)
-	}{
-		{workProvision, r.resumeProvision},
-		{workOverlap, r.endOverlaps},
-		{workWithdraw, r.withdraw},
-	} {
-		n, err := r.eachWork(ctx, step.owed, step.run)
-		done += n
-		errs = append(errs, err)
-	}
-	if err := errors.Join(errs...); err != nil {
-		return done, &Error{Op: "resume", Err: err}
-	}
-	return done, nil
-}
-
-// What a work record, kept until the step is done, says is owed to a profile.
-const (
-	workProvision = "provision" // publish and order
-	workOverlap   = "overlap"   // withdraw when the overlap ends
-	workWithdraw  = "withdraw"  // withdraw now
-)
-
-func (r *Registry) eachWork(ctx context.Context, owed string, run func(context.Context, []uint64) (int, error)) (int, error) {
-	done, after := 0, ""
-	for {
-		var ids []uint64
-		err := r.store.View(ctx, func(tx Tx) error {
-			ids = ids[:0]
-			recs, err := tx.List(ctx, TableWork, Query{Parent: owed, After: after, Limit: r.Batch})
-			for _, rec := range recs {
-				id, err := strconv.ParseUint(rec.Key, 10, 64)
-				if err != nil {
-					return fmt.Errorf("registry: work record %q is damaged: %w", rec.Key, err)
-				}
-				ids, after = append(ids, id), rec.Key
-			}
-			return err
-		})
-		if err != nil || len(ids) == 0 {
-			return done, err
-		}
-		n, err := run(ctx, ids)
-		done += n
-		if err != nil {
-			return done, err
-		}
-	}
-}
-
-// putWork records what is owed to profiles, in place of what was owed before.
-func putWork(ctx context.Context, tx Tx, owed string, ids []uint64) error {
-	keys := profileKeys(ids)
-	if err := tx.Delete(ctx, TableWork, keys...); err != nil {
-		return err
-	}
-	recs := make([]Record, len(keys))
-	for i, key := range keys {
-		recs[i] = Record{Key: key, Parent: owed, Body: []byte("{}")}
-	}
-	return tx.Put(ctx, TableWork, recs...)
 }

@@ -7,23 +7,34 @@ type Table string
 
 // The tables of the registry. A store refuses any other name with [ErrTable].
 const (
-	TableAccounts  Table = "accounts"  // key: account ID
-	TableDevices   Table = "devices"   // key: device ID, parent: sponsor
-	TableClaims    Table = "claims"    // key: device ID, parent: maker
-	TableProfiles  Table = "profiles"  // key: profile ID (20 digits), parent: device ID
-	TableIssued    Table = "issued"    // key: profile ID (20 digits); written once
-	TableCodes     Table = "codes"     // key: device ID
-	TableFailures  Table = "failures"  // key: device ID/requester
-	TableWork      Table = "work"      // key: profile ID (20 digits), parent: what is owed
-	TableTransfers Table = "transfers" // key: profile ID (20 digits), parent: device ID
-	TableMeta      Table = "meta"      // key: name
+	TableAccounts    Table = "accounts"    // key: account ID, parent: role
+	TableCredentials Table = "credentials" // key: hash of the secret, parent: account
+	TableDevices     Table = "devices"     // key: device ID, parent: sponsor
+	TableOwned       Table = "owned"       // key: owner/device ID, parent: owner; an index of devices
+	TableIncoming    Table = "incoming"    // key: device ID, parent: the ASP it will go to
+	TableClaims      Table = "claims"      // key: device ID, parent: maker
+	TableProfiles    Table = "profiles"    // key: profile ID (20 digits), parent: device ID
+	TableIssued      Table = "issued"      // key: profile ID (20 digits); written once
+	TableCodes       Table = "codes"       // key: device ID
+	TableFailures    Table = "failures"    // key: device ID/requester
+	TableWork        Table = "work"        // key: what it is about, parent: what is owed
+	TableTimers      Table = "timers"      // key: due time/kind/what it is about
+	TableTransfers   Table = "transfers"   // key: transfer ID, parent: device ID
+	TableRequests    Table = "requests"    // key: hash of account and idempotency key/batch, parent: day
+	TableJobs        Table = "jobs"        // key: job ID, parent: account
+	TableChunks      Table = "chunks"      // key: job ID/number, parent: job ID
+	TableMessages    Table = "messages"    // key: account/time/event, parent: account
+	TableJournal     Table = "journal"     // key: time and chance; audit entries without a place in the chain yet
+	TableAudit       Table = "audit"       // key: sequence number (20 digits), parent: device ID
+	TableMeta        Table = "meta"        // key: name
 )
 
 // Tables returns every table in a fixed order, for stores that create them.
 func Tables() []Table {
 	return []Table{
-		TableAccounts, TableDevices, TableClaims, TableProfiles, TableIssued,
-		TableCodes, TableFailures, TableWork, TableTransfers, TableMeta,
+		TableAccounts, TableCredentials, TableDevices, TableOwned, TableIncoming, TableClaims, TableProfiles, TableIssued,
+		TableCodes, TableFailures, TableWork, TableTimers, TableTransfers, TableRequests, TableJobs, TableChunks,
+		TableMessages, TableJournal, TableAudit, TableMeta,
 	}
 }
 

@@ -49,6 +49,41 @@ func getOne[T any, P interface {
 	return m[key], err
 }
 
+// listAll reads records of one table in the order of their keys.
+func listAll[T any, P interface {
+	*T
+	versioned
+}](ctx context.Context, tx Tx, t Table, q Query) ([]*T, error) {
+	recs, err := tx.List(ctx, t, q)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]*T, len(recs))
+	for i, rec := range recs {
+		out[i] = new(T)
+		if err := decode(rec, out[i]); err != nil {
+			return nil, err
+		}
+		P(out[i]).setVersion(rec.Version)
+	}
+	return out, nil
+}
+
+// devices reads devices as their deadlines have made them; those that are gone
+// are not among them.
+func (r *Registry) devices(ctx context.Context, tx Tx, keys ...string) (map[string]*Device, error) {
+	m, err := getAll[Device](ctx, tx, TableDevices, keys...)
+	now := r.now()
+	for key, d := range m {
+		if d.gone(now) {
+			delete(m, key)
+			continue
+		}
+		d.project(now)
+	}
+	return m, err
+}
+
 func deviceRecord(d *Device) Record {
 	return Record{Key: d.ID.String(), Parent: d.Sponsor, Version: d.version, Body: encode(d)}
 }

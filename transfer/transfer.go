@@ -2,15 +2,19 @@
 // of RFC 5730 and RFC 5731, for devices instead of domain names.
 //
 // The owner of a device draws an authorization code at the registry and hands
-// it to the provider of its choice, which requests the transfer. With the
-// policy that exists today, [Immediate], the right code is the decision: the
-// registry issues a profile that leads to the new provider, and withdraws the
-// old one once the device has connected with the new one, or when the overlap
-// ends. Nobody touches the device, and at no moment is it without a valid
-// profile.
+// it to the provider of its choice, which requests the transfer. What happens
+// then is the [Policy]'s: the right code is the decision, or the losing provider
+// is asked, and a deadline decides where it is silent. Then the registry issues a
+// profile that leads to the new provider, and withdraws the old one once the
+// device has connected with the new one, or when the overlap ends. Nobody
+// touches the device, and at no moment is it without a valid profile.
 //
-//	svc := transfer.Service{Registry: reg}
-//	results, err := svc.Request(ctx, actor, transfer.Batch{Key: "2026-11-24/ottawa", Items: items})
+//	svc := transfer.New(reg, transfer.Policy{})
+//	results, err := svc.Request(ctx, actor, registry.Options{}, moves...)
+//
+// A transfer that was a mistake can be undone for a time: with [Service.Undo] the
+// device goes back, again with a new profile. Fleets are moved by a job: see
+// [registry.Registry.Submit] with [registry.OpTransfer].
 //
 // # What this does not protect from
 //
@@ -21,10 +25,6 @@ package transfer
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
-	"fmt"
-	"slices"
 	"time"
 
 	"github.com/iotregistry/sdk/registry"
@@ -45,192 +45,111 @@ const (
 	ServerCancelled Status = "serverCancelled"
 )
 
-// Policy decides how a request with the right code goes on.
-type Policy int
+// Defaults of Policy.
+const (
+	DefaultWait = 5 * 24 * time.Hour // as domain registries give the losing side
+	DefaultUndo = 5 * 24 * time.Hour // RFC 3915 section 3.1, transferPeriod
+)
 
-// Immediate lets the owner's code decide at once: the transfer is
-// serverApproved in the commit that requests it.
-const Immediate Policy = 0
+// Policy decides how a request with the right code goes on. The zero value lets
+// the owner's code decide at once.
+type Policy struct {
+	// Wait, unless zero, gives the losing provider this long to approve or
+	// reject; where it does neither, the transfer happens when the time is over.
+	Wait time.Duration
 
-// Transfer is the record of one device's move.
+	Undo time.Duration // how long a transfer can be undone; 0 means DefaultUndo, below 0 never
+	Lock bool          // refuse devices whose last transfer can still be undone
+}
+
+// Transfer is the record of one device's move, as it is now.
 type Transfer struct {
+	ID         string    `json:"id"`
 	Device     eid.ID    `json:"device"`
 	Status     Status    `json:"status"`
 	From       string    `json:"from"` // losing ASP
 	To         string    `json:"to"`   // gaining ASP
 	OldProfile uint64    `json:"oldProfile"`
-	NewProfile uint64    `json:"newProfile"`
+	NewProfile uint64    `json:"newProfile,omitempty"`
 	Requested  time.Time `json:"requested"`
-	Acted      time.Time `json:"acted"`
-	Key        string    `json:"key,omitempty"` // the request's idempotency key
+	Due        time.Time `json:"due,omitzero"`    // when it happens unless it is decided before
+	Acted      time.Time `json:"acted,omitzero"`  // when it was decided
+	By         string    `json:"by,omitempty"`    // account that decided; empty for a deadline
+	Undo       time.Time `json:"undo,omitzero"`   // until when it can be undone
+	Undoes     string    `json:"undoes,omitzero"` // the transfer that this one took back
 }
 
-// Item asks for one device.
-type Item struct {
-	Line   int // of the input, for the result
-	Device eid.ID
-	Code   registry.AuthCode
-}
-
-// Batch is a request for any number of devices of any providers.
-type Batch struct {
-	// Key makes the request repeatable: a device that this account already
-	// took over under the same key is reported as done. Choose a new key for
-	// each decision of an owner. Empty means the request is not repeatable.
-	Key   string
-	Items []Item
-}
-
-// Service is the transfer procedure over a registry.
+// Service is the transfer procedure over a registry. Make it with [New].
 type Service struct {
-	Registry *registry.Registry
-	Policy   Policy
+	registry *registry.Registry
+	policy   Policy
 }
 
-const (
-	op     = "transfer"
-	maxKey = 128
-)
+// New returns the procedure over reg, and has it carry out reg's jobs of
+// [registry.OpTransfer].
+func New(reg *registry.Registry, policy Policy) *Service {
+	s := &Service{registry: reg, policy: policy}
+	reg.Handle(registry.OpTransfer, func(ctx context.Context, actor registry.Actor, t registry.Task) ([]registry.Result, error) {
+		return s.Request(ctx, actor, registry.Options{Atomic: t.Atomic, DryRun: t.DryRun}, t.Moves...)
+	})
+	return s
+}
+
+// Policy returns the policy that the service works by.
+func (s *Service) Policy() Policy { return s.policy }
+
+func (s *Service) options(actor registry.Actor, opts registry.Options, end func(actor registry.Actor, r *Transfer)) registry.MoveOptions {
+	undo := s.policy.Undo
+	if undo == 0 {
+		undo = DefaultUndo
+	}
+	return registry.MoveOptions{
+		Options: opts, Wait: max(s.policy.Wait, 0), Undo: max(undo, 0), Lock: s.policy.Lock,
+		OnCommit: func(ctx context.Context, tx registry.Tx, moved []registry.Moved) error {
+			return s.record(ctx, tx, actor, moved, end)
+		},
+	}
+}
 
 // Request asks for devices with their owners' codes and returns one result per
-// item, in their order. A refused item changes nothing; the others go on. The
-// errors are those of [registry.Registry.Move].
-func (s *Service) Request(ctx context.Context, actor registry.Actor, b Batch) ([]registry.Result, error) {
-	if s.Policy != Immediate {
-		return nil, &registry.Error{Op: op, Err: fmt.Errorf("%w: unknown policy %d", registry.ErrInvalid, s.Policy)}
-	}
-	if len(b.Key) > maxKey {
-		return nil, &registry.Error{Op: op, Err: fmt.Errorf("%w: key is longer than %d bytes", registry.ErrInvalid, maxKey)}
-	}
-	results := make([]registry.Result, len(b.Items))
-	seen := map[eid.ID]bool{}
-	var open []int // items without an answer
-	for i, it := range b.Items {
-		results[i] = registry.Result{Line: it.Line, Device: it.Device}
-		if seen[it.Device] {
-			results[i].Err = &registry.Error{Op: op, Device: it.Device, Err: fmt.Errorf("%w: the device is named twice in one call", registry.ErrInvalid)}
-			continue
+// item, in their order: done, or pending with the codes used up. A refused item
+// changes nothing; the others go on unless opts say otherwise. The errors are
+// those of [registry.Registry.Move].
+func (s *Service) Request(ctx context.Context, actor registry.Actor, opts registry.Options, moves ...registry.Move) ([]registry.Result, error) {
+	return s.registry.Move(ctx, actor, moves, s.options(actor, opts, func(_ registry.Actor, t *Transfer) {
+		if t.Status = ServerApproved; !t.Due.IsZero() {
+			t.Status = Pending
 		}
-		seen[it.Device] = true
-		open = append(open, i)
-	}
-	open, err := s.answerDone(ctx, actor, b.Key, results, open)
-	if err != nil {
-		return nil, &registry.Error{Op: op, Err: err}
-	}
-	refused, err := s.move(ctx, actor, b, results, open)
-	// The same request may have run beside this one and been faster.
-	_, again := s.answerDone(ctx, actor, b.Key, results, refused)
-	if err == nil && again != nil {
-		err = &registry.Error{Op: op, Err: again}
-	}
-	return results, err
+	}))
 }
 
-// move moves the devices of the open items and returns which were refused.
-func (s *Service) move(ctx context.Context, actor registry.Actor, b Batch, results []registry.Result, open []int) (refused []int, err error) {
-	moves := make([]registry.Move, len(open))
-	for n, i := range open {
-		moves[n] = registry.Move{Line: b.Items[i].Line, Device: b.Items[i].Device, Code: b.Items[i].Code}
-	}
-	moved, err := s.Registry.Move(ctx, actor, moves, registry.MoveOptions{
-		OnCommit: func(ctx context.Context, tx registry.Tx, ms []registry.Moved) error {
-			return record(ctx, tx, b.Key, ms)
-		},
+// Approve lets pending transfers of the actor's devices happen at once.
+func (s *Service) Approve(ctx context.Context, actor registry.Actor, opts registry.Options, ids ...eid.ID) ([]registry.Result, error) {
+	return s.decide(ctx, actor, registry.Approve, opts, ids, ClientApproved, ServerApproved)
+}
+
+// Reject ends pending transfers of the actor's devices; they stay.
+func (s *Service) Reject(ctx context.Context, actor registry.Actor, opts registry.Options, ids ...eid.ID) ([]registry.Result, error) {
+	return s.decide(ctx, actor, registry.Reject, opts, ids, ClientRejected, ServerCancelled)
+}
+
+// Cancel takes back the actor's own requests, or as the registry any.
+func (s *Service) Cancel(ctx context.Context, actor registry.Actor, opts registry.Options, ids ...eid.ID) ([]registry.Result, error) {
+	return s.decide(ctx, actor, registry.Cancel, opts, ids, ClientCancelled, ServerCancelled)
+}
+
+// Undo takes devices back to the provider they were with before their last
+// transfer, within the policy's time, with a new profile: for the owner, the
+// provider that has them, and the registry. It is recorded as a transfer.
+func (s *Service) Undo(ctx context.Context, actor registry.Actor, opts registry.Options, ids ...eid.ID) ([]registry.Result, error) {
+	return s.decide(ctx, actor, registry.Undo, opts, ids, ServerApproved, ServerApproved)
+}
+
+func (s *Service) decide(ctx context.Context, actor registry.Actor, d registry.Decision, opts registry.Options, ids []eid.ID, client, server Status) ([]registry.Result, error) {
+	o := s.options(actor, opts, func(actor registry.Actor, t *Transfer) {
+		if t.Status = client; actor.Role == registry.RoleOperator {
+			t.Status = server
+		}
 	})
-	for n, res := range moved {
-		results[open[n]] = res
-		for _, why := range []error{registry.ErrState, registry.ErrAuthCode, registry.ErrLocked, registry.ErrConflict} {
-			if errors.Is(res.Err, why) {
-				refused = append(refused, open[n])
-				break
-			}
-		}
-	}
-	return refused, err
-}
-
-// record writes the transfers in the transaction that moves their devices.
-func record(ctx context.Context, tx registry.Tx, key string, ms []registry.Moved) error {
-	recs := make([]registry.Record, len(ms))
-	for i, m := range ms {
-		body, err := json.Marshal(Transfer{
-			Device: m.Device, Status: ServerApproved, From: m.From, To: m.To,
-			OldProfile: m.OldProfile, NewProfile: m.NewProfile,
-			Requested: m.At, Acted: m.At, Key: key,
-		})
-		if err != nil {
-			return fmt.Errorf("transfer: encode: %w", err)
-		}
-		recs[i] = registry.Record{Key: fmt.Sprintf("%020d", m.NewProfile), Parent: m.Device.String(), Body: body}
-	}
-	return tx.Put(ctx, registry.TableTransfers, recs...)
-}
-
-// answerDone gives the items among which that were moved by an earlier call under
-// the same key their result, and returns the others.
-func (s *Service) answerDone(ctx context.Context, actor registry.Actor, key string, results []registry.Result, which []int) ([]int, error) {
-	if key == "" || len(which) == 0 {
-		return which, nil
-	}
-	var open []int
-	err := s.Registry.Store.View(ctx, func(tx registry.Tx) error {
-		for _, i := range which {
-			ts, err := history(ctx, tx, results[i].Device)
-			if err != nil {
-				return err
-			}
-			// Whether the device has moved on since is another matter.
-			at := slices.IndexFunc(ts, func(t Transfer) bool { return t.Key == key && t.To == actor.Account })
-			if at < 0 {
-				open = append(open, i)
-				continue
-			}
-			results[i].ProfileID, results[i].Err = ts[at].NewProfile, nil
-		}
-		return nil
-	})
-	return open, err
-}
-
-// History returns a device's transfers, oldest first, to who may see the device
-// or was part of one of them: the losing provider keeps its proof.
-func (s *Service) History(ctx context.Context, actor registry.Actor, device eid.ID) ([]Transfer, error) {
-	_, denied := s.Registry.Device(ctx, actor, device)
-	if denied != nil && !errors.Is(denied, registry.ErrNotFound) {
-		return nil, denied
-	}
-	var out []Transfer
-	err := s.Registry.Store.View(ctx, func(tx registry.Tx) error {
-		all, err := history(ctx, tx, device)
-		out = out[:0]
-		for _, t := range all {
-			party := actor.Role == registry.RoleASP && (t.From == actor.Account || t.To == actor.Account)
-			if denied == nil || party {
-				out = append(out, t)
-			}
-		}
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-	if denied != nil && len(out) == 0 {
-		return nil, denied
-	}
-	return out, nil
-}
-
-func history(ctx context.Context, tx registry.Tx, device eid.ID) ([]Transfer, error) {
-	recs, err := tx.List(ctx, registry.TableTransfers, registry.Query{Parent: device.String()})
-	if err != nil {
-		return nil, err
-	}
-	out := make([]Transfer, len(recs))
-	for i, rec := range recs {
-		if err := json.Unmarshal(rec.Body, &out[i]); err != nil {
-			return nil, fmt.Errorf("transfer: record %q is damaged: %w", rec.Key, err)
-		}
-	}
-	return out, nil
+	return s.registry.Decide(ctx, actor, d, o, ids...)
 }

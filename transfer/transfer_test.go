@@ -43,11 +43,33 @@ func key(t testing.TB) *ecdsa.PrivateKey {
 	return k
 }
 
+// bench is a transfer service and what is around it.
+type bench struct {
+	*transfer.Service
+	Registry *registry.Registry
+	t        testing.TB
+	mu       sync.Mutex
+	now      time.Time
+}
+
+func (b *bench) clock() time.Time {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.now
+}
+
+func (b *bench) wait(d time.Duration) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.now = b.now.Add(d)
+}
+
 // service returns a transfer service over a registry with n active devices of
 // ParkoServ, a real zone and a real SM-DP+ engine behind it.
-func service(t testing.TB, n int) (*transfer.Service, []eid.ID) {
+func service(t testing.TB, n int, policy ...transfer.Policy) (*bench, []eid.ID) {
 	ctx := context.Background()
-	authority, err := profile.NewAuthority(profile.AuthorityConfig{Registry: zone, RootKey: key(t), IssuerKey: key(t)})
+	b := &bench{t: t, now: time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)}
+	authority, err := profile.NewAuthority(profile.AuthorityConfig{Registry: zone, RootKey: key(t), IssuerKey: key(t), Now: b.clock})
 	require.NoError(t, err)
 	z, err := publish.NewZone(publish.ZoneConfig{
 		Origin: zone + ".", Keys: []publish.Key{{Signer: key(t), Flags: publish.KSK, Algorithm: 13}},
@@ -58,7 +80,7 @@ func service(t testing.TB, n int) (*transfer.Service, []eid.ID) {
 	reg, err := registry.New(registry.Config{
 		Zone: zone, Store: memory.New(), Authority: authority, Publisher: z,
 		Operators:      map[string]mno.Operator{"telco": engine.Operator("registry")},
-		FirstProfileID: 11,
+		FirstProfileID: 11, Now: b.clock,
 	})
 	require.NoError(t, err)
 	for _, a := range []registry.Account{
@@ -89,16 +111,23 @@ func service(t testing.TB, n int) (*transfer.Service, []eid.ID) {
 	done(reg.File(ctx, maker, claims))
 	done(reg.Import(ctx, parko, registry.Import{Owner: city.Account, MNO: "telco", Rows: rows}))
 	done(reg.Activate(ctx, parko, ids...))
-	return &transfer.Service{Registry: reg}, ids
+	b.Registry, b.Service = reg, transfer.New(reg, append(policy, transfer.Policy{})[0])
+	return b, ids
 }
 
-func codes(t testing.TB, s *transfer.Service, ids []eid.ID) []transfer.Item {
+// keyed is an actor's call with an idempotency key.
+func keyed(a registry.Actor, key string) registry.Actor {
+	a.Key = key
+	return a
+}
+
+func codes(t testing.TB, s *bench, ids []eid.ID) []registry.Move {
 	issued, err := s.Registry.IssueCodes(context.Background(), city, ids...)
 	require.NoError(t, err)
-	items := make([]transfer.Item, len(issued))
+	items := make([]registry.Move, len(issued))
 	for i, c := range issued {
 		require.NoError(t, c.Err)
-		items[i] = transfer.Item{Line: i + 2, Device: c.Device, Code: c.Code}
+		items[i] = registry.Move{Line: i + 2, Device: c.Device, Code: c.Code}
 	}
 	return items
 }
@@ -109,9 +138,8 @@ func TestRequest(t *testing.T) {
 	items := codes(t, s, ids)
 	good := items[1].Code
 	items[1].Code = items[0].Code
-	batch := transfer.Batch{Key: "k1", Items: items}
 
-	results, err := s.Request(t.Context(), carPark, batch)
+	results, err := s.Request(t.Context(), keyed(carPark, "k1"), registry.Options{}, items...)
 	require.NoError(t, err)
 	require.NoError(t, results[0].Err)
 	require.ErrorIs(t, results[1].Err, registry.ErrAuthCode)
@@ -121,42 +149,43 @@ func TestRequest(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, parko.Account, d.Sponsor, "a refused item changes nothing")
 
-	// The same request with the code put right: what was done stays done.
-	batch.Items[1].Code = good
-	again, err := s.Request(t.Context(), carPark, batch)
+	// Made again it is the same answer, and with other content it is refused.
+	again, err := s.Request(t.Context(), keyed(carPark, "k1"), registry.Options{}, items...)
 	require.NoError(t, err)
-	require.Empty(t, registry.Failed(again))
+	require.ErrorIs(t, again[1].Err, registry.ErrAuthCode)
 	require.Equal(t, results[0].ProfileID, again[0].ProfileID)
 	require.Equal(t, results[2].ProfileID, again[2].ProfileID)
+	items[1].Code = good
+	_, err = s.Request(t.Context(), keyed(carPark, "k1"), registry.Options{}, items...)
+	require.ErrorIs(t, err, registry.ErrKeyReused)
 
-	// Another key is another request, and its codes are used up.
-	batch.Key = "k2"
-	results, err = s.Request(t.Context(), third, batch)
+	// The code that was refused is still good, and the others are used up.
+	results, err = s.Request(t.Context(), keyed(third, "k1"), registry.Options{}, items...)
 	require.NoError(t, err)
-	require.Len(t, registry.Failed(results), 3)
+	require.Len(t, registry.Failed(results), 2)
 	require.ErrorIs(t, results[0].Err, registry.ErrAuthCode)
+	require.NoError(t, results[1].Err)
 }
 
 func TestRequestRefuses(t *testing.T) {
 	t.Parallel()
 	s, ids := service(t, 1)
 	items := codes(t, s, ids)
-	_, err := s.Request(t.Context(), city, transfer.Batch{Items: items})
+	_, err := s.Request(t.Context(), city, registry.Options{}, items...)
 	require.ErrorIs(t, err, registry.ErrForbidden)
-	_, err = s.Request(t.Context(), carPark, transfer.Batch{Key: strings.Repeat("k", 200), Items: items})
+	_, err = s.Request(t.Context(), keyed(carPark, strings.Repeat("k", 256)), registry.Options{}, items...)
 	require.ErrorIs(t, err, registry.ErrInvalid)
-	_, err = (&transfer.Service{Registry: s.Registry, Policy: 9}).Request(t.Context(), carPark, transfer.Batch{Items: items})
-	require.ErrorIs(t, err, registry.ErrInvalid)
-	results, err := s.Request(t.Context(), parko, transfer.Batch{Items: items})
+	results, err := s.Request(t.Context(), parko, registry.Options{}, items...)
 	require.NoError(t, err)
-	require.ErrorIs(t, results[0].Err, registry.ErrState, "own device")
+	require.ErrorIs(t, results[0].Err, registry.ErrOwn)
+	require.Equal(t, 2002, registry.Code(results[0].Err))
 }
 
 func TestHistory(t *testing.T) {
 	t.Parallel()
 	s, ids := service(t, 1)
 	for i, to := range []registry.Actor{carPark, third} {
-		results, err := s.Request(t.Context(), to, transfer.Batch{Key: fmt.Sprint(i), Items: codes(t, s, ids)})
+		results, err := s.Request(t.Context(), keyed(to, fmt.Sprint(i)), registry.Options{}, codes(t, s, ids)...)
 		require.NoError(t, err)
 		require.Empty(t, registry.Failed(results))
 	}
@@ -167,7 +196,7 @@ func TestHistory(t *testing.T) {
 	require.Equal(t, transfer.ServerApproved, first.Status)
 	require.Equal(t, [2]string{parko.Account, carPark.Account}, [2]string{first.From, first.To})
 	require.Equal(t, [2]uint64{11, 12}, [2]uint64{first.OldProfile, first.NewProfile})
-	require.WithinDuration(t, time.Now(), first.Acted, time.Minute)
+	require.Equal(t, s.clock(), first.Acted)
 
 	// The losing provider keeps its proof, and sees no more than that.
 	lost, err := s.History(t.Context(), parko, ids[0])
@@ -183,11 +212,12 @@ func ExampleService_Request() {
 	s, ids := service(&testing.T{}, 2)
 	ctx := context.Background()
 	codes, _ := s.Registry.IssueCodes(ctx, city, ids...)
-	batch := transfer.Batch{Key: "ottawa-2026"}
+	var moves []registry.Move
 	for _, c := range codes {
-		batch.Items = append(batch.Items, transfer.Item{Device: c.Device, Code: c.Code})
+		moves = append(moves, registry.Move{Device: c.Device, Code: c.Code})
 	}
-	results, err := s.Request(ctx, carPark, batch)
+	actor := registry.Actor{Account: "carparkserv", Role: registry.RoleASP, Key: "ottawa-2026"}
+	results, err := s.Request(ctx, actor, registry.Options{}, moves...)
 	fmt.Println(results[0].Device, results[0].ProfileID, results[0].Err, err)
 	fmt.Println("a code prints as", codes[0].Code)
 	// Output:
@@ -200,16 +230,16 @@ func TestRequestIsRepeatable(t *testing.T) {
 	t.Parallel()
 	s, ids := service(t, 2)
 	items := codes(t, s, ids)
-	batch := transfer.Batch{Key: "k1", Items: append(items, items[0])}
-	first, err := s.Request(t.Context(), carPark, batch)
+	items = append(items, items[0])
+	first, err := s.Request(t.Context(), keyed(carPark, "k1"), registry.Options{}, items...)
 	require.NoError(t, err)
 	require.Len(t, registry.Failed(first), 1)
 	require.ErrorIs(t, first[2].Err, registry.ErrInvalid)
 
-	moved, err := s.Request(t.Context(), third, transfer.Batch{Key: "k2", Items: codes(t, s, ids[:1])})
+	moved, err := s.Request(t.Context(), keyed(third, "k2"), registry.Options{}, codes(t, s, ids[:1])...)
 	require.NoError(t, err)
 	require.Empty(t, registry.Failed(moved))
-	again, err := s.Request(t.Context(), carPark, batch)
+	again, err := s.Request(t.Context(), keyed(carPark, "k1"), registry.Options{}, items...)
 	require.NoError(t, err)
 	require.Equal(t, first, again)
 	d, err := s.Registry.Device(t.Context(), root, ids[0])
@@ -222,13 +252,13 @@ func TestRequestIsRepeatable(t *testing.T) {
 func TestRequestBesideItself(t *testing.T) {
 	t.Parallel()
 	s, ids := service(t, 8)
-	batch := transfer.Batch{Key: "k", Items: codes(t, s, ids)}
+	items := codes(t, s, ids)
 	answers := make([][]registry.Result, 4)
 	var wg sync.WaitGroup
 	for i := range answers {
 		wg.Go(func() {
 			var err error
-			answers[i], err = s.Request(context.Background(), carPark, batch)
+			answers[i], err = s.Request(context.Background(), keyed(carPark, "k"), registry.Options{}, items...)
 			assert.NoError(t, err)
 		})
 	}
@@ -247,14 +277,14 @@ func TestRequestBesideItself(t *testing.T) {
 func TestRequestWithoutKey(t *testing.T) {
 	t.Parallel()
 	s, ids := service(t, 1)
-	batch := transfer.Batch{Items: codes(t, s, ids)}
-	results, err := s.Request(t.Context(), carPark, batch)
+	items := codes(t, s, ids)
+	results, err := s.Request(t.Context(), carPark, registry.Options{}, items...)
 	require.NoError(t, err)
 	require.Empty(t, registry.Failed(results))
-	results, err = s.Request(t.Context(), carPark, batch)
+	results, err = s.Request(t.Context(), carPark, registry.Options{}, items...)
 	require.NoError(t, err)
-	require.ErrorIs(t, results[0].Err, registry.ErrState)
-	results, err = s.Request(t.Context(), carPark, transfer.Batch{Key: "k"})
+	require.ErrorIs(t, results[0].Err, registry.ErrOwn)
+	results, err = s.Request(t.Context(), keyed(carPark, "k"), registry.Options{})
 	require.NoError(t, err)
 	require.Empty(t, results)
 }

@@ -20,7 +20,6 @@ import (
 	"github.com/iotregistry/sdk/profile/euicc"
 	"github.com/iotregistry/sdk/registry"
 	"github.com/iotregistry/sdk/registry/eid"
-	"github.com/iotregistry/sdk/transfer"
 )
 
 // prove prints one negative and keeps whether it held.
@@ -47,7 +46,7 @@ func (s *story) wrongCode(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	results, err := s.moves.Request(ctx, s.carPark.actor, transfer.Batch{Items: []transfer.Item{{Device: id, Code: wrong}}})
+	results, err := s.moves.Request(ctx, s.carPark.actor, registry.Options{}, registry.Move{Device: id, Code: wrong})
 	if err != nil {
 		return err
 	}

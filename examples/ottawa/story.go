@@ -219,7 +219,7 @@ func (s *story) openRegistry(ctx context.Context, keyDir string) error {
 	if err != nil {
 		return err
 	}
-	s.moves = &transfer.Service{Registry: s.reg}
+	s.moves = transfer.New(s.reg, transfer.Policy{})
 	for _, a := range []registry.Account{
 		{ID: city.Account, Role: city.Role, Name: "City of Ottawa"},
 		{ID: maker.Account, Role: maker.Role}, {ID: mnoActor.Account, Role: mnoActor.Role},
@@ -323,19 +323,21 @@ func (s *story) transfer(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	items := make([]transfer.Item, len(codes))
+	items := make([]registry.Move, len(codes))
 	for i, c := range codes {
 		if c.Err != nil {
 			return c.Err
 		}
-		items[i] = transfer.Item{Device: c.Device, Code: c.Code}
+		items[i] = registry.Move{Device: c.Device, Code: c.Code}
 	}
 	step.Add(len(codes))
 	s.report.Seconds["codes"] = step.Done().Seconds()
 
 	s.keepOldProfiles()
 	step = s.out.Step("   CarParkServ requests the transfer", len(items))
-	results, err := s.moves.Request(ctx, s.carPark.actor, transfer.Batch{Key: "ottawa moves", Items: items})
+	actor := s.carPark.actor
+	actor.Key = "ottawa moves"
+	results, err := s.moves.Request(ctx, actor, registry.Options{}, items...)
 	if err := firstError(results, err); err != nil {
 		return err
 	}

@@ -1,0 +1,183 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// workJob is what is owed to a part of a job.
+const workJob = "job"
+
+// Work carries out what there is to do of jobs and returns how many parts it has
+// finished. Any number of processes may work at once: each claims a part before
+// it begins. A part whose process has died is free again after Config.Lease.
+func (r *Registry) Work(ctx context.Context, actor Actor) (int, error) {
+	if err := may(actor, opRun, nil); err != nil {
+		return 0, &Error{Op: "work", Err: err}
+	}
+	n, err := r.work(ctx, r.free)
+	if err != nil {
+		return n, &Error{Op: "work", Err: err}
+	}
+	return n, nil
+}
+
+// claimParts is how many parts a process claims at once: few, so that others
+// find some to do.
+const claimParts = 1
+
+func (r *Registry) work(ctx context.Context, claim claimer) (int, error) {
+	done, after := 0, ""
+	var errs []error
+	for {
+		var recs []Record
+		err := r.store.View(ctx, func(tx Tx) (err error) {
+			recs, err = tx.List(ctx, TableWork, Query{Parent: workJob, After: after, Limit: claimParts})
+			return err
+		})
+		if err != nil || len(recs) == 0 {
+			return done, errors.Join(append(errs, err)...)
+		}
+		after = recs[len(recs)-1].Key
+		keys, err := claim(ctx, TableWork, recs)
+		if err != nil {
+			return done, errors.Join(append(errs, err)...)
+		}
+		for _, key := range keys {
+			did, err := r.workOn(ctx, key)
+			if err != nil {
+				errs = append(errs, fmt.Errorf("%s: %w", key, err))
+			}
+			if did {
+				done++
+			}
+		}
+		if ctx.Err() != nil {
+			return done, errors.Join(errs...)
+		}
+	}
+}
+
+// workOn carries out one part of a job.
+func (r *Registry) workOn(ctx context.Context, key string) (bool, error) {
+	part := strings.TrimPrefix(key, workJob+"/")
+	id, _, _ := strings.Cut(part, "/")
+	j, err := r.Job(ctx, Actor{Role: RoleOperator}, id)
+	if err != nil {
+		return false, err
+	}
+	if j.State == JobCancelled {
+		return true, r.store.Update(ctx, func(tx Tx) error { return tx.Delete(ctx, TableWork, key) })
+	}
+	h := r.handler(j.Op)
+	if h == nil {
+		return false, nil // another process has one
+	}
+	c, err := r.chunk(ctx, part)
+	if err != nil {
+		return false, err
+	}
+	results, err := c.carryOut(ctx, j, part, h)
+	if err != nil && !settled(results) {
+		return false, err
+	}
+	return true, r.finishPart(ctx, j.ID, key, part, results)
+}
+
+// settled reports whether every result is final, so that a call that failed as a
+// whole need not be made again.
+func settled(results []Result) bool {
+	for _, res := range results {
+		if Retryable(res.Err) {
+			return false
+		}
+	}
+	return len(results) > 0
+}
+
+// carryOut calls the handler for the rows that were not refused before.
+func (c *chunk) carryOut(ctx context.Context, j *Job, part string, h Handler) ([]Result, error) {
+	t := Task{Batch: j.Batch}
+	results := make([]Result, len(c.Rows))
+	var at []int
+	for i, row := range c.Rows {
+		if len(c.Refused) > 0 && c.Refused[i].Err != nil {
+			results[i] = c.Refused[i]
+			continue
+		}
+		at = append(at, i)
+		if j.Op == OpTransfer {
+			t.Moves = append(t.Moves, Move{Line: row.Line, Device: row.ID, grant: c.Grants[i]})
+		} else {
+			t.Rows = append(t.Rows, row)
+		}
+	}
+	if j.Atomic && len(at) < len(c.Rows) {
+		for _, i := range at {
+			results[i] = Result{Line: c.Rows[i].Line, Device: c.Rows[i].ID, Err: &Error{Op: string(j.Op), Device: c.Rows[i].ID, Err: ErrAborted}}
+		}
+		return results, nil
+	}
+	if len(at) == 0 {
+		return results, nil
+	}
+	got, err := h(ctx, j.actor(part), t)
+	if len(got) != len(at) {
+		return nil, errors.Join(err, fmt.Errorf("registry: the handler of %q gave %d results for %d devices", j.Op, len(got), len(at)))
+	}
+	for n, res := range got {
+		results[at[n]] = res
+	}
+	return results, err
+}
+
+// finishPart records the results of a part, once.
+func (r *Registry) finishPart(ctx context.Context, id, key, part string, results []Result) error {
+	var j *Job
+	err := r.store.Update(ctx, func(tx Tx) error {
+		var err error
+		if j, err = getOne[Job](ctx, tx, TableJobs, id); err != nil || j == nil {
+			return err
+		}
+		c, err := getOne[chunk](ctx, tx, TableChunks, part)
+		if err != nil {
+			return err
+		}
+		if c == nil || c.Results != nil {
+			return tx.Delete(ctx, TableWork, key) // another process was faster
+		}
+		c.Results, c.Refused, c.Grants = results, nil, nil
+		j.Done += len(results)
+		j.Failed += len(Failed(results))
+		j.Updated = r.now()
+		if err := tx.Put(ctx, TableChunks, Record{Key: part, Parent: id, Version: c.version, Body: encode(c)}); err != nil {
+			return err
+		}
+		if err := tx.Delete(ctx, TableWork, key); err != nil {
+			return err
+		}
+		return r.putProgress(ctx, tx, j)
+	})
+	if err == nil && j != nil {
+		r.tellJob(j)
+	}
+	return err
+}
+
+// putProgress stores a job whose part is done and tells its account at the end.
+func (r *Registry) putProgress(ctx context.Context, tx Tx, j *Job) error {
+	if j.Done == j.Total && j.State == JobRunning {
+		j.State, j.Finished = JobDone, j.Updated
+		detail := map[string]string{"op": string(j.Op), "devices": strconv.Itoa(j.Total), "failed": strconv.Itoa(j.Failed)}
+		if err := r.Record(ctx, tx, Actor{Account: j.Account, Role: j.Role}, Note{Op: "job done", Subject: j.ID, Detail: detail}); err != nil {
+			return err
+		}
+		if err := r.Notify(ctx, tx, Message{Account: j.Account, Type: MessageJobDone, Subject: j.ID, Detail: detail}); err != nil {
+			return err
+		}
+	}
+	return tx.Put(ctx, TableJobs, jobRecord(j))
+}
