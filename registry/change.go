@@ -41,7 +41,7 @@ func (r *Registry) eachDevice(ctx context.Context, actor Actor, c change) error 
 		size = max(len(c.plans), 1)
 	}
 	for start, batch := range chunks(c.plans, size) {
-		o, err := onceFor(actor, c.op, start, len(c.plans), c.content, batch, r.now())
+		o, err := onceFor(actor, c.op, start, len(c.plans), []any{c.Options, c.content}, batch, r.now())
 		var resync []uint64
 		if err == nil {
 			err = r.store.Update(ctx, func(tx Tx) (err error) {

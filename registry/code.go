@@ -2,6 +2,7 @@ package registry
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/iotregistry/sdk/registry/eid"
@@ -66,10 +67,7 @@ func (r *Registry) issueCodes(ctx context.Context, tx Tx, actor Actor, ids []eid
 	for i, id := range ids {
 		out[i] = IssuedCode{Device: id}
 		d := devices[id.String()]
-		err := ErrNotFound
-		if d != nil {
-			err = may(actor, opCode, d)
-		}
+		err := mayIssueCode(actor, d)
 		if err != nil {
 			out[i].Err = &Error{Op: opCode, Device: id, Err: err}
 			continue
@@ -94,6 +92,64 @@ func (r *Registry) issueCodes(ctx context.Context, tx Tx, actor Actor, ids []eid
 		return err
 	}
 	return tx.Put(ctx, TableCodes, recs...)
+}
+
+// mayIssueCode reports why actor may not draw or clear a code of d.
+func mayIssueCode(actor Actor, d *Device) error {
+	if err := mayKnown(actor, opCode, d); err != nil {
+		return err
+	}
+	if !d.Deleted.IsZero() {
+		return fmt.Errorf("%w: it is deleted", ErrState)
+	}
+	if d.Pending != nil {
+		return ErrPending
+	}
+	return nil
+}
+
+// ClearCodes takes authorization codes out of use that their owner has drawn: one
+// that was never drawn is no error. Results are in the order of ids.
+func (r *Registry) ClearCodes(ctx context.Context, actor Actor, ids ...eid.ID) ([]Result, error) {
+	results, plans := plansOf(opCode, ids)
+	var keys []string
+	return results, r.eachDevice(ctx, actor, change{
+		op: opCode, content: "clear", plans: plans,
+		allowed: func(actor Actor, _ string, d *Device) error { return mayIssueCode(actor, d) },
+		begin:   func() { keys = nil },
+		apply: func(d *Device, _ time.Time) (bool, error) {
+			keys = append(keys, d.ID.String())
+			return false, nil
+		},
+		commit: func(ctx context.Context, tx Tx) error { return tx.Delete(ctx, TableCodes, keys...) },
+	})
+}
+
+// CodeInfo says of an authorization code all that anybody may know but its owner
+// when it is drawn. The zero value says that there is none, or none that is good.
+type CodeInfo struct {
+	Issued  time.Time `json:"issued,omitzero"`
+	Expires time.Time `json:"expires,omitzero"`
+}
+
+// Code returns what is known of a device's authorization code, to who may see
+// the device.
+func (r *Registry) Code(ctx context.Context, actor Actor, id eid.ID) (CodeInfo, error) {
+	if _, err := r.Device(ctx, actor, id); err != nil {
+		return CodeInfo{}, err
+	}
+	var rec *codeRecord
+	err := r.store.View(ctx, func(tx Tx) (err error) {
+		rec, err = getOne[codeRecord](ctx, tx, TableCodes, id.String())
+		return err
+	})
+	if err != nil {
+		return CodeInfo{}, &Error{Op: opRead, Device: id, Err: err}
+	}
+	if rec == nil || !r.now().Before(rec.Expires) {
+		return CodeInfo{}, nil
+	}
+	return CodeInfo{Issued: rec.Issued, Expires: rec.Expires}, nil
 }
 
 // Guessing is bounded per device and requester: after maxGuesses wrong codes

@@ -293,7 +293,7 @@ func (r *Registry) recordWithdrawn(ctx context.Context, tx Tx, withdrawn []*Prof
 	if err := tx.Put(ctx, TableDevices, devRecs...); err != nil {
 		return err
 	}
-	if err := r.Record(ctx, tx, Actor{Role: RoleOperator}, notes...); err != nil {
+	if err := r.Record(ctx, tx, itself, notes...); err != nil {
 		return err
 	}
 	return tx.Delete(ctx, TableWork, profileKeys(ids)...)

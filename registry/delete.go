@@ -100,7 +100,7 @@ func (r *Registry) purge(ctx context.Context, ids []eid.ID) (int, error) {
 		if err := r.putWork(ctx, tx, workWithdraw, withdrawn); err != nil {
 			return err
 		}
-		return r.Record(ctx, tx, Actor{Role: RoleOperator}, notes...)
+		return r.Record(ctx, tx, itself, notes...)
 	})
 	return n, err
 }

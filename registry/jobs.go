@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"iter"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/iotregistry/sdk/registry/eid"
@@ -62,25 +63,31 @@ type Job struct {
 	Created  time.Time `json:"created"`
 	Updated  time.Time `json:"updated"`
 	Finished time.Time `json:"finished,omitzero"`
-
-	Chunks      int    `json:"chunks"`                // that the devices are stored in
-	Fingerprint string `json:"fingerprint,omitempty"` // of what was submitted
-	version     uint64
 }
 
-func (j *Job) setVersion(v uint64) { j.version = v }
+// storedJob is a job as the store has it.
+type storedJob struct {
+	Job
+	Size        int    `json:"size"` // devices in each of its parts but the last
+	Parts       int    `json:"parts"`
+	Fingerprint string `json:"fingerprint"` // of what was submitted
 
-// actor is who the job works for; each chunk is one call of it.
-func (j *Job) actor(chunk string) Actor {
-	return Actor{Account: j.Account, Role: j.Role, Key: "job\x00" + chunk}
+	version uint64
 }
 
-func jobRecord(j *Job) Record {
+func (j *storedJob) setVersion(v uint64) { j.version = v }
+
+// actor is who the job works for; each part is one call of it.
+func (j *Job) actor(part string) Actor {
+	return Actor{Account: j.Account, Role: j.Role, Key: "job\x00" + part}
+}
+
+func jobRecord(j *storedJob) Record {
 	return Record{Key: j.ID, Parent: j.Account, Version: j.version, Body: encode(j)}
 }
 
-// chunk is some consecutive devices of a job, which one call carries out.
-type chunk struct {
+// part is some consecutive devices of a job, which one call carries out.
+type part struct {
 	Rows    []Row    `json:"rows"`
 	Grants  [][]byte `json:"grants,omitempty"`  // of a transfer, in place of the codes
 	Refused []Result `json:"refused,omitempty"` // decided when the job was submitted; zero where it was not
@@ -89,9 +96,9 @@ type chunk struct {
 	version uint64
 }
 
-func (c *chunk) setVersion(v uint64) { c.version = v }
+func (c *part) setVersion(v uint64) { c.version = v }
 
-func chunkKey(job string, n int) string { return fmt.Sprintf("%s/%08d", job, n) }
+func partKey(job string, n int) string { return fmt.Sprintf("%s/%08d", job, n) }
 
 // Task is what a job's handler is to carry out.
 type Task struct {
@@ -167,15 +174,15 @@ func (r *Registry) Submit(ctx context.Context, actor Actor, b Batch, items iter.
 	if err := r.maySubmit(actor, b); err != nil {
 		return nil, &Error{Op: string(b.Op), Err: err}
 	}
-	j, loaded, err := r.beginJob(ctx, actor, b)
+	j, err := r.beginJob(ctx, actor, b)
 	if err == nil {
-		err = r.load(ctx, actor, j, loaded, items)
+		err = r.load(ctx, actor, j, items)
 	}
 	if err != nil {
 		return nil, &Error{Op: string(b.Op), Err: err}
 	}
 	r.nudge()
-	return j, nil
+	return &j.Job, nil
 }
 
 func (r *Registry) maySubmit(actor Actor, b Batch) error {
@@ -192,54 +199,51 @@ func (r *Registry) maySubmit(actor Actor, b Batch) error {
 	return may(actor, op, nil)
 }
 
-// beginJob returns the job of the actor's key as it is, or a new one. The second
-// value says whether it has all its devices.
-func (r *Registry) beginJob(ctx context.Context, actor Actor, b Batch) (j *Job, loaded bool, err error) {
+// beginJob returns the job of the actor's key as it is, or a new one.
+func (r *Registry) beginJob(ctx context.Context, actor Actor, b Batch) (j *storedJob, err error) {
 	now := r.now()
 	id, err := r.newID(now)
 	if err != nil {
-		return nil, false, err
+		return nil, err
 	}
 	if actor.Key != "" {
 		id = "k-" + requestHash(actor)
 	}
+	size := r.Batch
+	if b.Atomic {
+		size = MaxAtomic
+	}
 	err = r.store.Update(ctx, func(tx Tx) error {
-		if j, err = getOne[Job](ctx, tx, TableJobs, id); err != nil {
+		if j, err = getOne[storedJob](ctx, tx, TableJobs, id); err != nil {
 			return err
 		}
-		switch {
-		case j == nil:
-			j = &Job{Batch: b, ID: id, Account: actor.Account, Role: actor.Role, State: JobLoading, Created: now, Updated: now}
-			j.version = 1
-			rec := jobRecord(j)
-			rec.Version = 0
-			return tx.Put(ctx, TableJobs, rec)
-		case j.Batch != b || j.Role != actor.Role:
+		if j != nil && (j.Batch != b || j.Role != actor.Role) {
 			return ErrKeyReused
 		}
-		loaded = j.State != JobLoading
-		return nil
+		if j != nil {
+			return nil
+		}
+		j = &storedJob{Size: size, Job: Job{
+			Batch: b, ID: id, Account: actor.Account, Role: actor.Role, State: JobLoading, Created: now, Updated: now,
+		}}
+		return tx.Put(ctx, TableJobs, jobRecord(j))
 	})
-	return j, loaded, err
+	return j, err
 }
 
-// load stores the job's devices, chunk by chunk, and lets it run; of a job that
-// has them it checks that they are the same.
-func (r *Registry) load(ctx context.Context, actor Actor, j *Job, loaded bool, items iter.Seq2[Row, error]) error {
+// load stores the job's devices, part by part, and lets it run; of a job that has
+// them it checks that they are the same.
+func (r *Registry) load(ctx context.Context, actor Actor, j *storedJob, items iter.Seq2[Row, error]) error {
+	loaded := j.State != JobLoading
 	h := sha256.New()
-	total, n := 0, 0
-	size := r.Batch
-	if j.Atomic {
-		size = MaxAtomic + 1
-	}
+	total, parts := 0, 0
 	var rows []Row
 	flush := func() error {
 		if len(rows) == 0 || loaded {
-			rows = nil
 			return nil
 		}
-		err := r.putChunk(ctx, actor, j, n, rows)
-		rows, n = nil, n+1
+		err := r.putPart(ctx, actor, j, parts, rows)
+		rows, parts = nil, parts+1
 		return err
 	}
 	for row, err := range items {
@@ -247,10 +251,13 @@ func (r *Registry) load(ctx context.Context, actor Actor, j *Job, loaded bool, i
 			return fmt.Errorf("item %d: %w", total+1, err)
 		}
 		if total++; j.Atomic && total > MaxAtomic {
-			return (Options{Atomic: true}).check(total)
+			return Options{Atomic: true}.check(total)
 		}
 		fmt.Fprintf(h, "%q %q %q %q %q %q\n", row.ID, row.Model, row.Version, row.PublicKey, row.MNO, row.Code.secret())
-		if rows = append(rows, row); len(rows) == size {
+		if loaded {
+			continue
+		}
+		if rows = append(rows, row); len(rows) == j.Size {
 			if err := flush(); err != nil {
 				return err
 			}
@@ -260,67 +267,76 @@ func (r *Registry) load(ctx context.Context, actor Actor, j *Job, loaded bool, i
 		return err
 	}
 	sum := hex.EncodeToString(h.Sum(nil))
-	if loaded {
-		if j.Fingerprint != sum {
-			return ErrKeyReused
-		}
+	switch {
+	case loaded && j.Fingerprint != sum:
+		return ErrKeyReused
+	case loaded:
 		return nil
 	}
-	return r.startJob(ctx, j, total, n, sum)
+	return r.startJob(ctx, j, total, parts, sum)
+}
+
+// loading reads a job that is still to get its devices, as nobody else must have
+// let it run or cancelled it meanwhile.
+func loading(ctx context.Context, tx Tx, id string) (*storedJob, error) {
+	j, err := getOne[storedJob](ctx, tx, TableJobs, id)
+	if err == nil && (j == nil || j.State != JobLoading) {
+		err = fmt.Errorf("%w: the job is submitted twice at once, or cancelled", ErrConflict)
+	}
+	return j, err
 }
 
 // startJob lets a job run that has all its devices.
-func (r *Registry) startJob(ctx context.Context, j *Job, total, chunks int, sum string) error {
+func (r *Registry) startJob(ctx context.Context, j *storedJob, total, parts int, sum string) error {
 	return r.store.Update(ctx, func(tx Tx) error {
-		now, err := getOne[Job](ctx, tx, TableJobs, j.ID)
+		now, err := loading(ctx, tx, j.ID)
 		if err != nil {
 			return err
 		}
-		if now == nil || now.State != JobLoading {
-			return ErrConflict // the same submission is made twice at once
-		}
 		*j = *now
-		j.State, j.Total, j.Chunks, j.Fingerprint, j.Updated = JobRunning, total, chunks, sum, r.now()
+		j.State, j.Total, j.Parts, j.Fingerprint, j.Updated = JobRunning, total, parts, sum, r.now()
 		if total == 0 {
 			j.State, j.Finished = JobDone, j.Updated
 		}
 		if err := tx.Put(ctx, TableJobs, jobRecord(j)); err != nil {
 			return err
 		}
-		j.version++
-		work := make([]Record, chunks)
+		work := make([]Record, parts)
 		for i := range work {
-			work[i] = Record{Key: "job/" + chunkKey(j.ID, i), Parent: workJob, Body: []byte("{}")}
+			work[i] = Record{Key: "job/" + partKey(j.ID, i), Parent: workJob, Body: []byte("{}")}
 		}
 		if err := tx.Put(ctx, TableWork, work...); err != nil {
 			return err
 		}
 		return r.Record(ctx, tx, Actor{Account: j.Account, Role: j.Role}, Note{Op: "submit", Subject: j.ID, Detail: map[string]string{
-			"op": string(j.Op), "devices": fmt.Sprint(total),
+			"op": string(j.Op), "devices": strconv.Itoa(total),
 		}})
 	})
 }
 
-// putChunk stores a chunk, with the codes of a transfer checked and left out.
-func (r *Registry) putChunk(ctx context.Context, actor Actor, j *Job, n int, rows []Row) error {
+// putPart stores a part, with the codes of a transfer checked and left out.
+func (r *Registry) putPart(ctx context.Context, actor Actor, j *storedJob, n int, rows []Row) error {
 	return r.store.Update(ctx, func(tx Tx) error {
-		c := chunk{Rows: slices.Clone(rows)}
+		if _, err := loading(ctx, tx, j.ID); err != nil {
+			return err
+		}
+		c := part{Rows: slices.Clone(rows)}
 		if j.Op == OpTransfer {
 			if err := r.grant(ctx, tx, actor, &c); err != nil {
 				return err
 			}
 		}
-		key := chunkKey(j.ID, n)
-		if err := tx.Delete(ctx, TableChunks, key); err != nil {
+		key := partKey(j.ID, n)
+		if err := tx.Delete(ctx, TableParts, key); err != nil {
 			return err // of a submission that was interrupted
 		}
-		return tx.Put(ctx, TableChunks, Record{Key: key, Parent: j.ID, Body: encode(c)})
+		return tx.Put(ctx, TableParts, Record{Key: key, Parent: j.ID, Body: encode(c)})
 	})
 }
 
 // grant checks the codes of a chunk and puts in their place which record each
 // one matched: what the store keeps is worth nothing to a thief.
-func (r *Registry) grant(ctx context.Context, tx Tx, actor Actor, c *chunk) error {
+func (r *Registry) grant(ctx context.Context, tx Tx, actor Actor, c *part) error {
 	c.Refused, c.Grants = make([]Result, len(c.Rows)), make([][]byte, len(c.Rows))
 	plans := make([]*plan, len(c.Rows))
 	for i, row := range c.Rows {
@@ -349,18 +365,25 @@ func (r *Registry) grant(ctx context.Context, tx Tx, actor Actor, c *chunk) erro
 // Job returns a job of the actor's account; the operator and an auditor may see
 // all of them.
 func (r *Registry) Job(ctx context.Context, actor Actor, id string) (*Job, error) {
-	var j *Job
-	err := r.store.View(ctx, func(tx Tx) (err error) {
-		j, err = getOne[Job](ctx, tx, TableJobs, id)
-		return err
-	})
-	if err == nil && (j == nil || j.Account != actor.Account && actor.Role != RoleOperator && actor.Role != RoleAuditor) {
+	j, err := r.job(ctx, id)
+	if err == nil && j.Account != actor.Account && actor.Role != RoleOperator && actor.Role != RoleAuditor {
 		err = ErrNoJob
 	}
 	if err != nil {
-		return nil, &Error{Op: "job", Err: err}
+		return nil, &Error{Op: opJob, Err: err}
 	}
-	return j, nil
+	return &j.Job, nil
+}
+
+func (r *Registry) job(ctx context.Context, id string) (j *storedJob, err error) {
+	err = r.store.View(ctx, func(tx Tx) error {
+		j, err = getOne[storedJob](ctx, tx, TableJobs, id)
+		return err
+	})
+	if err == nil && j == nil {
+		err = ErrNoJob
+	}
+	return j, err
 }
 
 // Jobs returns up to limit jobs of the actor's account, or of all for the
@@ -370,13 +393,17 @@ func (r *Registry) Jobs(ctx context.Context, actor Actor, after string, limit in
 	if actor.Role == RoleOperator || actor.Role == RoleAuditor {
 		q.Parent = ""
 	}
-	var out []*Job
+	var stored []*storedJob
 	err := r.store.View(ctx, func(tx Tx) (err error) {
-		out, err = listAll[Job](ctx, tx, TableJobs, q)
+		stored, err = listAll[storedJob](ctx, tx, TableJobs, q)
 		return err
 	})
 	if err != nil {
-		return nil, &Error{Op: "job", Err: err}
+		return nil, &Error{Op: opJob, Err: err}
+	}
+	out := make([]*Job, len(stored))
+	for i, j := range stored {
+		out[i] = &j.Job
 	}
 	return out, nil
 }
@@ -386,26 +413,27 @@ func (r *Registry) Jobs(ctx context.Context, actor Actor, after string, limit in
 // has none yet.
 func (r *Registry) JobResults(ctx context.Context, actor Actor, id string, from int) iter.Seq2[Result, error] {
 	return func(yield func(Result, error) bool) {
-		j, err := r.Job(ctx, actor, id)
+		_, err := r.Job(ctx, actor, id)
+		var j *storedJob
+		if err == nil {
+			j, err = r.job(ctx, id)
+		}
 		if err != nil {
 			yield(Result{}, err)
 			return
 		}
-		at := 0
-		for n := range j.Chunks {
-			c, err := r.chunk(ctx, chunkKey(id, n))
+		from = max(from, 0)
+		for n := from / j.Size; n < j.Parts; n++ {
+			c, err := r.part(ctx, partKey(id, n))
 			if err != nil {
-				yield(Result{}, &Error{Op: "job", Err: err})
+				yield(Result{}, &Error{Op: opJob, Err: err})
 				return
 			}
-			if c.Results == nil && j.State == JobCancelled {
-				c.Results = c.cancelled(j.Op)
-			}
-			if c.Results == nil {
+			if c.Results == nil && j.State != JobCancelled {
 				return
 			}
-			for _, res := range c.Results {
-				if at++; at > from && !yield(res, nil) {
+			for _, res := range c.outcome(j.Op)[max(from-n*j.Size, 0):] {
+				if !yield(res, nil) {
 					return
 				}
 			}
@@ -413,7 +441,11 @@ func (r *Registry) JobResults(ctx context.Context, actor Actor, id string, from 
 	}
 }
 
-func (c *chunk) cancelled(op Op) []Result {
+// outcome is the part's results, or that it was cancelled.
+func (c *part) outcome(op Op) []Result {
+	if c.Results != nil {
+		return c.Results
+	}
 	out := make([]Result, len(c.Rows))
 	for i, row := range c.Rows {
 		out[i] = Result{Line: row.Line, Device: row.ID, Err: &Error{Op: string(op), Device: row.ID, Err: ErrCancelled}}
@@ -421,24 +453,24 @@ func (c *chunk) cancelled(op Op) []Result {
 	return out
 }
 
-func (r *Registry) chunk(ctx context.Context, key string) (*chunk, error) {
-	var c *chunk
+func (r *Registry) part(ctx context.Context, key string) (*part, error) {
+	var c *part
 	err := r.store.View(ctx, func(tx Tx) (err error) {
-		c, err = getOne[chunk](ctx, tx, TableChunks, key)
+		c, err = getOne[part](ctx, tx, TableParts, key)
 		return err
 	})
 	if err == nil && c == nil {
-		err = fmt.Errorf("%w: part %s", ErrNoJob, key)
+		err = fmt.Errorf("%w: part %s is missing", ErrNoJob, key)
 	}
 	return c, err
 }
 
 // CancelJob stops a job: what is done stays done, what has not begun is not
-// done any more.
+// done any more. A job that has ended stays as it is.
 func (r *Registry) CancelJob(ctx context.Context, actor Actor, id string) (*Job, error) {
-	var j *Job
+	var j *storedJob
 	err := r.store.Update(ctx, func(tx Tx) (err error) {
-		if j, err = getOne[Job](ctx, tx, TableJobs, id); err != nil {
+		if j, err = getOne[storedJob](ctx, tx, TableJobs, id); err != nil {
 			return err
 		}
 		if j == nil || j.Account != actor.Account && actor.Role != RoleOperator {
@@ -452,14 +484,13 @@ func (r *Registry) CancelJob(ctx context.Context, actor Actor, id string) (*Job,
 		if err := tx.Put(ctx, TableJobs, jobRecord(j)); err != nil {
 			return err
 		}
-		j.version++
 		return r.Record(ctx, tx, actor, Note{Op: "cancel job", Subject: id})
 	})
 	if err != nil {
-		return nil, &Error{Op: "job", Err: err}
+		return nil, &Error{Op: opJob, Err: err}
 	}
-	r.tellJob(j)
-	return j, nil
+	r.tellJob(&j.Job)
+	return &j.Job, nil
 }
 
 func (r *Registry) tellJob(j *Job) {

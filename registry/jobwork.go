@@ -25,23 +25,22 @@ func (r *Registry) Work(ctx context.Context, actor Actor) (int, error) {
 	return n, nil
 }
 
-// claimParts is how many parts a process claims at once: few, so that others
-// find some to do.
-const claimParts = 1
-
 func (r *Registry) work(ctx context.Context, claim claimer) (int, error) {
 	done, after := 0, ""
 	var errs []error
 	for {
 		var recs []Record
 		err := r.store.View(ctx, func(tx Tx) (err error) {
-			recs, err = tx.List(ctx, TableWork, Query{Parent: workJob, After: after, Limit: claimParts})
+			recs, err = tx.List(ctx, TableWork, Query{Parent: workJob, After: after, Limit: 1})
 			return err
 		})
 		if err != nil || len(recs) == 0 {
 			return done, errors.Join(append(errs, err)...)
 		}
 		after = recs[len(recs)-1].Key
+		if !r.canDo(ctx, after) {
+			continue // another process can
+		}
 		keys, err := claim(ctx, TableWork, recs)
 		if err != nil {
 			return done, errors.Join(append(errs, err)...)
@@ -61,30 +60,34 @@ func (r *Registry) work(ctx context.Context, claim claimer) (int, error) {
 	}
 }
 
+// canDo reports whether there is somebody here to carry out a part.
+func (r *Registry) canDo(ctx context.Context, key string) bool {
+	j, err := r.job(ctx, jobOf(key))
+	return err != nil || j.State == JobCancelled || r.handler(j.Op) != nil
+}
+
+// jobOf is the job that a record of work is about.
+func jobOf(key string) string { return strings.Split(key, "/")[1] }
+
 // workOn carries out one part of a job.
 func (r *Registry) workOn(ctx context.Context, key string) (bool, error) {
-	part := strings.TrimPrefix(key, workJob+"/")
-	id, _, _ := strings.Cut(part, "/")
-	j, err := r.Job(ctx, Actor{Role: RoleOperator}, id)
+	j, err := r.job(ctx, jobOf(key))
 	if err != nil {
 		return false, err
 	}
 	if j.State == JobCancelled {
 		return true, r.store.Update(ctx, func(tx Tx) error { return tx.Delete(ctx, TableWork, key) })
 	}
-	h := r.handler(j.Op)
-	if h == nil {
-		return false, nil // another process has one
-	}
-	c, err := r.chunk(ctx, part)
+	name := strings.TrimPrefix(key, workJob+"/")
+	c, err := r.part(ctx, name)
 	if err != nil {
 		return false, err
 	}
-	results, err := c.carryOut(ctx, j, part, h)
+	results, err := c.carryOut(ctx, &j.Job, name, r.handler(j.Op))
 	if err != nil && !settled(results) {
 		return false, err
 	}
-	return true, r.finishPart(ctx, j.ID, key, part, results)
+	return true, r.finishPart(ctx, j.ID, key, name, results)
 }
 
 // settled reports whether every result is final, so that a call that failed as a
@@ -99,7 +102,7 @@ func settled(results []Result) bool {
 }
 
 // carryOut calls the handler for the rows that were not refused before.
-func (c *chunk) carryOut(ctx context.Context, j *Job, part string, h Handler) ([]Result, error) {
+func (c *part) carryOut(ctx context.Context, j *Job, name string, h Handler) ([]Result, error) {
 	t := Task{Batch: j.Batch}
 	results := make([]Result, len(c.Rows))
 	var at []int
@@ -124,7 +127,7 @@ func (c *chunk) carryOut(ctx context.Context, j *Job, part string, h Handler) ([
 	if len(at) == 0 {
 		return results, nil
 	}
-	got, err := h(ctx, j.actor(part), t)
+	got, err := h(ctx, j.actor(name), t)
 	if len(got) != len(at) {
 		return nil, errors.Join(err, fmt.Errorf("registry: the handler of %q gave %d results for %d devices", j.Op, len(got), len(at)))
 	}
@@ -135,14 +138,14 @@ func (c *chunk) carryOut(ctx context.Context, j *Job, part string, h Handler) ([
 }
 
 // finishPart records the results of a part, once.
-func (r *Registry) finishPart(ctx context.Context, id, key, part string, results []Result) error {
-	var j *Job
+func (r *Registry) finishPart(ctx context.Context, id, key, name string, results []Result) error {
+	var j *storedJob
 	err := r.store.Update(ctx, func(tx Tx) error {
 		var err error
-		if j, err = getOne[Job](ctx, tx, TableJobs, id); err != nil || j == nil {
+		if j, err = getOne[storedJob](ctx, tx, TableJobs, id); err != nil || j == nil {
 			return err
 		}
-		c, err := getOne[chunk](ctx, tx, TableChunks, part)
+		c, err := getOne[part](ctx, tx, TableParts, name)
 		if err != nil {
 			return err
 		}
@@ -153,7 +156,7 @@ func (r *Registry) finishPart(ctx context.Context, id, key, part string, results
 		j.Done += len(results)
 		j.Failed += len(Failed(results))
 		j.Updated = r.now()
-		if err := tx.Put(ctx, TableChunks, Record{Key: part, Parent: id, Version: c.version, Body: encode(c)}); err != nil {
+		if err := tx.Put(ctx, TableParts, Record{Key: name, Parent: id, Version: c.version, Body: encode(c)}); err != nil {
 			return err
 		}
 		if err := tx.Delete(ctx, TableWork, key); err != nil {
@@ -162,13 +165,13 @@ func (r *Registry) finishPart(ctx context.Context, id, key, part string, results
 		return r.putProgress(ctx, tx, j)
 	})
 	if err == nil && j != nil {
-		r.tellJob(j)
+		r.tellJob(&j.Job)
 	}
 	return err
 }
 
 // putProgress stores a job whose part is done and tells its account at the end.
-func (r *Registry) putProgress(ctx context.Context, tx Tx, j *Job) error {
+func (r *Registry) putProgress(ctx context.Context, tx Tx, j *storedJob) error {
 	if j.Done == j.Total && j.State == JobRunning {
 		j.State, j.Finished = JobDone, j.Updated
 		detail := map[string]string{"op": string(j.Op), "devices": strconv.Itoa(j.Total), "failed": strconv.Itoa(j.Failed)}

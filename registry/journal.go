@@ -106,12 +106,20 @@ func (r *Registry) SealAudit(ctx context.Context, actor Actor) (int, error) {
 func (r *Registry) sealAudit(ctx context.Context) (int, error) {
 	total := 0
 	for {
+		var waiting []string
+		err := r.store.View(ctx, func(tx Tx) (err error) {
+			waiting, err = listKeys(ctx, tx, TableJournal, Query{Limit: 1})
+			return err
+		})
+		if err != nil || len(waiting) == 0 {
+			return total, err
+		}
 		n := 0
-		err := r.store.Update(ctx, func(tx Tx) (err error) {
+		err = r.store.Update(ctx, func(tx Tx) (err error) {
 			n, err = r.sealPage(ctx, tx)
 			return err
 		})
-		if total += n; err != nil || n < r.Batch {
+		if total += n; err != nil {
 			return total, err
 		}
 	}

@@ -61,7 +61,7 @@ func (r *Registry) Move(ctx context.Context, actor Actor, moves []Move, opts Mov
 		p.code, p.grant = moves[at[i]].Code, moves[at[i]].grant
 	}
 	return results, r.do(ctx, errand{
-		Options: opts.Options, op: opMove, actor: actor, plans: plans, content: []any{opts.Wait, opts.Undo, opts.Atomic, opts.DryRun},
+		Options: opts.Options, op: opMove, actor: actor, plans: plans, content: []any{opts.Wait, opts.Undo},
 		moving: true, undo: opts.Undo, wait: opts.Wait, onMove: opts.OnCommit,
 		judge: func(p *plan, s *sight) error { return judgeMove(actor, opts, p, s) },
 	})
@@ -75,6 +75,9 @@ func judgeMove(actor Actor, opts MoveOptions, p *plan, s *sight) error {
 	right := code.matches(p.code, s.now)
 	if p.grant != nil {
 		right = code.grants(p.grant, s.now)
+	}
+	if right {
+		p.grant = code.Hash
 	}
 	switch d := p.device; {
 	case s.guesses[guessKey(p.result.Device, actor.Account)].locked(s.now):
@@ -92,7 +95,7 @@ func judgeMove(actor Actor, opts MoveOptions, p *plan, s *sight) error {
 	case opts.Lock && d.undoable(s.now):
 		return fmt.Errorf("%w: its last transfer can be undone until %s", ErrState, d.Undo.Format(time.RFC3339))
 	}
-	p.to, p.mno, p.grant = actor.Account, p.device.MNO, code.Hash
+	p.to, p.mno = actor.Account, p.device.MNO
 	return nil
 }
 
@@ -172,7 +175,7 @@ func (r *Registry) Decide(ctx context.Context, actor Actor, what Decision, opts 
 		opts.Undo = 0 // one step back, and no dance
 	}
 	return results, r.do(ctx, errand{
-		Options: opts.Options, op: op, actor: actor, plans: plans, content: []any{opts.Undo, opts.Atomic},
+		Options: opts.Options, op: op, actor: actor, plans: plans, content: opts.Undo,
 		undo: opts.Undo, onMove: opts.OnCommit,
 		judge: func(p *plan, s *sight) error {
 			if what == Approve {
@@ -264,7 +267,7 @@ func (r *Registry) endPending(ctx context.Context, actor Actor, op string, opts 
 func (r *Registry) endTransfers(ctx context.Context, ids []eid.ID) (int, error) {
 	results, plans := plansOf(opDue, ids)
 	err := r.do(ctx, errand{
-		op: opDue, actor: Actor{Role: RoleOperator}, plans: plans,
+		op: opDue, actor: itself, plans: plans,
 		judge: func(p *plan, s *sight) error {
 			d := p.device
 			if d == nil || d.Pending != nil || !d.Deleted.IsZero() {

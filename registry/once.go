@@ -117,25 +117,26 @@ func (o *once) keep(ctx context.Context, tx Tx, ttl time.Duration, batch []*plan
 
 func day(t time.Time) string { return t.UTC().Format(time.DateOnly) }
 
+// requestsForgotten is the meta record that says up to which day the answers
+// are removed.
+const requestsForgotten = "requestsForgotten"
+
 // forgetRequests removes the answers whose time is over. The records of a day
-// are grouped, and a bookmark says which days are done.
+// are grouped, so that they are found without looking at others.
 func (r *Registry) forgetRequests(ctx context.Context) error {
-	const bookmark = "requestsForgotten"
+	today := r.now().Truncate(24 * time.Hour)
+	var from time.Time
+	err := r.store.View(ctx, func(tx Tx) (err error) {
+		from, _, err = forgottenTo(ctx, tx, today)
+		return err
+	})
+	if err != nil || !from.Before(today) {
+		return err
+	}
 	return r.store.Update(ctx, func(tx Tx) error {
-		today := r.now().Truncate(24 * time.Hour)
-		from, version := today.Add(-48*time.Hour), uint64(0)
-		recs, err := tx.Get(ctx, TableMeta, bookmark)
-		if err != nil {
+		from, version, err := forgottenTo(ctx, tx, today)
+		if err != nil || !from.Before(today) {
 			return err
-		}
-		if len(recs) == 1 {
-			version = recs[0].Version
-			if from, err = time.Parse(time.DateOnly, string(recs[0].Body)); err != nil {
-				return fmt.Errorf("registry: meta record %q is damaged: %w", bookmark, err)
-			}
-		}
-		if !from.Before(today) {
-			return nil
 		}
 		keys, err := listKeys(ctx, tx, TableRequests, Query{Parent: day(from)})
 		if err != nil {
@@ -144,8 +145,21 @@ func (r *Registry) forgetRequests(ctx context.Context) error {
 		if err := tx.Delete(ctx, TableRequests, keys...); err != nil || len(keys) == MaxLimit {
 			return err // the next time goes on with the same day
 		}
-		return tx.Put(ctx, TableMeta, Record{Key: bookmark, Version: version, Body: []byte(day(from.Add(24 * time.Hour)))})
+		return tx.Put(ctx, TableMeta, Record{Key: requestsForgotten, Version: version, Body: []byte(day(from.Add(24 * time.Hour)))})
 	})
+}
+
+// forgottenTo returns the first day whose answers may still be there.
+func forgottenTo(ctx context.Context, tx Tx, today time.Time) (time.Time, uint64, error) {
+	recs, err := tx.Get(ctx, TableMeta, requestsForgotten)
+	if err != nil || len(recs) == 0 {
+		return today.Add(-48 * time.Hour), 0, err
+	}
+	from, err := time.Parse(time.DateOnly, string(recs[0].Body))
+	if err != nil {
+		return from, 0, fmt.Errorf("registry: meta record %q is damaged: %w", requestsForgotten, err)
+	}
+	return from, recs[0].Version, nil
 }
 
 func listKeys(ctx context.Context, tx Tx, t Table, q Query) ([]string, error) {

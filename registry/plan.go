@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/iotregistry/sdk/registry/eid"
@@ -145,7 +146,7 @@ func (r *Registry) do(ctx context.Context, e errand) error {
 		size = max(len(e.plans), 1)
 	}
 	for start, batch := range chunks(e.plans, size) {
-		o, err := onceFor(e.actor, e.op, start, len(e.plans), e.content, batch, r.now())
+		o, err := onceFor(e.actor, e.op, start, len(e.plans), []any{e.Options, e.content}, batch, r.now())
 		if err == nil {
 			err = r.doBatch(ctx, &e, o, batch)
 		}
@@ -170,6 +171,7 @@ func (r *Registry) doBatch(ctx context.Context, e *errand, o *once, batch []*pla
 	if err != nil {
 		return err
 	}
+	parcels = slices.DeleteFunc(parcels, func(p parcel) bool { return p.profile.Status.rank() >= ProfileOrdered.rank() })
 	return r.run(ctx, e, o, ready, parcels, batch)
 }
 

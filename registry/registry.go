@@ -67,7 +67,7 @@ type Config struct {
 	Lease   time.Duration    // how long a process may work on what it has claimed; 0 means DefaultLease
 	Workers int              // parallel issuing; 0 means GOMAXPROCS
 	Orders  int              // parallel orders to one call's operators; 0 means 16
-	Batch   int              // devices in one transaction and one zone change; 0 means 500
+	Batch   int              // devices in one transaction and one zone change; 0 means 500. A call repeated by key must find it unchanged.
 	Now     func() time.Time // nil means time.Now
 	Rand    io.Reader        // source of codes and salts; nil means crypto/rand.Reader
 	Logger  *slog.Logger     // nil means none

@@ -15,12 +15,17 @@ type Actor struct {
 	Key string
 }
 
+// itself is the registry where nobody asked it: the actor of deadlines and of
+// what follows from what others did.
+var itself = Actor{Role: RoleOperator}
+
 // The operations that rights knows, also used as Error.Op and in the audit trail.
 const (
 	opAccount  = "account"
 	opAudit    = "audit"
 	opClaim    = "claim"
 	opImport   = "import"
+	opJob      = "job"
 	opActivate = "activate"
 	opReset    = "reset"
 	opSwitch   = "switch"

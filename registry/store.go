@@ -22,7 +22,7 @@ const (
 	TableTransfers   Table = "transfers"   // key: transfer ID, parent: device ID
 	TableRequests    Table = "requests"    // key: hash of account and idempotency key/batch, parent: day
 	TableJobs        Table = "jobs"        // key: job ID, parent: account
-	TableChunks      Table = "chunks"      // key: job ID/number, parent: job ID
+	TableParts       Table = "parts"       // key: job ID/number, parent: job ID
 	TableMessages    Table = "messages"    // key: account/time/event, parent: account
 	TableJournal     Table = "journal"     // key: time and chance; audit entries without a place in the chain yet
 	TableAudit       Table = "audit"       // key: sequence number (20 digits), parent: device ID
@@ -33,7 +33,7 @@ const (
 func Tables() []Table {
 	return []Table{
 		TableAccounts, TableCredentials, TableDevices, TableOwned, TableIncoming, TableClaims, TableProfiles, TableIssued,
-		TableCodes, TableFailures, TableWork, TableTimers, TableTransfers, TableRequests, TableJobs, TableChunks,
+		TableCodes, TableFailures, TableWork, TableTimers, TableTransfers, TableRequests, TableJobs, TableParts,
 		TableMessages, TableJournal, TableAudit, TableMeta,
 	}
 }
