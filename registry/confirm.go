@@ -74,7 +74,7 @@ func (r *Registry) confirmBatch(ctx context.Context, tx Tx, actor Actor, cs []Co
 		}
 		// A device that failed to install and connects all the same has it.
 		if p.Status.rank() < ProfileConnected.rank() || p.Status == ProfileFailed {
-			p.Status, p.Updated = ProfileConnected, r.now()
+			p.Status, p.Connected, p.Updated = ProfileConnected, r.now(), r.now()
 			recs = append(recs, profileRecord(p))
 			notes = append(notes, Note{Op: opConfirm, Device: d.ID, Detail: map[string]string{"profile": strconv.FormatUint(p.ID, 10)}})
 		}
@@ -246,21 +246,31 @@ func (r *Registry) withdraw(ctx context.Context, ids []uint64) (int, error) {
 	if _, err := r.Publisher.Publish(ctx, change); err != nil {
 		return 0, fmt.Errorf("withdraw %d records: %w", len(profiles), err)
 	}
-	return len(profiles), r.store.Update(ctx, func(tx Tx) error { return r.recordWithdrawn(ctx, tx, profiles) })
+	var unwanted []uint64
+	err = r.store.Update(ctx, func(tx Tx) (err error) {
+		unwanted, err = r.recordWithdrawn(ctx, tx, profiles)
+		return err
+	})
+	if err != nil {
+		return 0, err
+	}
+	_, err = r.cancelOrders(ctx, unwanted)
+	return len(profiles), err
 }
 
-func (r *Registry) recordWithdrawn(ctx context.Context, tx Tx, withdrawn []*Profile) error {
+// recordWithdrawn returns the profiles whose orders nobody will want any more.
+func (r *Registry) recordWithdrawn(ctx context.Context, tx Tx, withdrawn []*Profile) (unwanted []uint64, err error) {
 	ids, devs := make([]uint64, len(withdrawn)), make([]eid.ID, len(withdrawn))
 	for i, p := range withdrawn {
 		ids[i], devs[i] = p.ID, p.Device
 	}
 	profiles, err := getAll[Profile](ctx, tx, TableProfiles, profileKeys(ids)...)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	devices, err := r.devices(ctx, tx, idKeys(devs)...)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	var recs, devRecs []Record
 	var notes []Note
@@ -270,7 +280,7 @@ func (r *Registry) recordWithdrawn(ctx context.Context, tx Tx, withdrawn []*Prof
 		// the zone, and die before it sees that it must not. Look once more then.
 		if p.MNOStatus == MNONone && r.now().Before(p.WithdrawAt) {
 			if err := putTimers(ctx, tx, timerOverlap, p.WithdrawAt, profileKey(p.ID)); err != nil {
-				return err
+				return nil, err
 			}
 		}
 		if p.Status == ProfileRevoked {
@@ -278,6 +288,9 @@ func (r *Registry) recordWithdrawn(ctx context.Context, tx Tx, withdrawn []*Prof
 		}
 		p.Status, p.Updated = ProfileRevoked, r.now()
 		recs = append(recs, profileRecord(p))
+		if p.MNOStatus == MNOOffered && p.Connected.IsZero() {
+			unwanted = append(unwanted, p.ID)
+		}
 		notes = append(notes, Note{Op: "withdraw", Device: p.Device, Detail: map[string]string{"profile": strconv.FormatUint(p.ID, 10)}})
 		if d := devices[p.Device.String()]; d != nil {
 			d.Retired = slices.DeleteFunc(d.Retired, func(id uint64) bool { return id == p.ID })
@@ -288,15 +301,18 @@ func (r *Registry) recordWithdrawn(ctx context.Context, tx Tx, withdrawn []*Prof
 		devRecs = append(devRecs, deviceRecord(d))
 	}
 	if err := tx.Put(ctx, TableProfiles, recs...); err != nil {
-		return err
+		return nil, err
 	}
 	if err := tx.Put(ctx, TableDevices, devRecs...); err != nil {
-		return err
+		return nil, err
 	}
 	if err := r.Record(ctx, tx, itself, notes...); err != nil {
-		return err
+		return nil, err
 	}
-	return tx.Delete(ctx, TableWork, profileKeys(ids)...)
+	if err := tx.Delete(ctx, TableWork, profileKeys(ids)...); err != nil {
+		return nil, err
+	}
+	return unwanted, r.putWork(ctx, tx, workCancel, unwanted)
 }
 
 // endOverlaps withdraws those of ids whose overlap is over.

@@ -244,6 +244,42 @@ func (r *Registry) resumeProvision(ctx context.Context, ids []uint64) (int, erro
 	return len(parcels) - len(refused), nil
 }
 
+// cancelOrders takes orders back from their operators that nobody will want any
+// more: of profiles that were withdrawn before they were downloaded. Nobody
+// counts them.
+func (r *Registry) cancelOrders(ctx context.Context, ids []uint64) (int, error) {
+	profiles, err := r.loadProfiles(ctx, ids)
+	if err != nil {
+		return 0, err
+	}
+	var mu sync.Mutex
+	var done []uint64
+	err = forEach(ctx, len(profiles), r.Orders, func(i int) error {
+		p := profiles[i]
+		var err error
+		if operator := r.Operators[p.MNO]; operator != nil && p.MNOStatus == MNOOffered && p.Connected.IsZero() {
+			err = operator.Cancel(ctx, p.Receipt)
+		}
+		if err != nil {
+			r.log.WarnContext(ctx, "operator did not take an order back", "device", p.Device, "profile", p.ID, "mno", p.MNO, "err", err)
+		}
+		var refused *mno.StatusError
+		if err == nil || errors.As(err, &refused) && !mno.Retryable(err) {
+			mu.Lock()
+			defer mu.Unlock()
+			done = append(done, p.ID)
+		}
+		return nil
+	})
+	if err != nil {
+		return 0, err
+	}
+	if len(done) == 0 {
+		return 0, nil
+	}
+	return 0, r.store.Update(ctx, func(tx Tx) error { return deleteWork(ctx, tx, workCancel, done) })
+}
+
 // loadParcels reads profiles with what was issued for them.
 func (r *Registry) loadParcels(ctx context.Context, ids []uint64) ([]parcel, error) {
 	if len(ids) == 0 {

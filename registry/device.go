@@ -111,6 +111,7 @@ type Profile struct {
 	Created    time.Time     `json:"created"`
 	Updated    time.Time     `json:"updated"`
 	NotAfter   time.Time     `json:"notAfter,omitzero"`   // end of its certificate
+	Connected  time.Time     `json:"connected,omitzero"`  // when the ASP first verified the device with it
 	WithdrawAt time.Time     `json:"withdrawAt,omitzero"` // end of the overlap of a superseded profile
 
 	version uint64

@@ -13,6 +13,7 @@ import (
 const (
 	workProvision = "provision" // publish and order
 	workWithdraw  = "withdraw"  // take its records out of the zone
+	workCancel    = "cancel"    // take its order back from the operator
 	workSync      = "sync"      // bring its place in the zone in line with its device's holds
 )
 
@@ -46,6 +47,7 @@ func (r *Registry) resume(ctx context.Context, claim claimer) (int, error) {
 		{workProvision, r.resumeProvision},
 		{workWithdraw, r.withdraw},
 		{workSync, r.syncZone},
+		{workCancel, r.cancelOrders},
 	} {
 		n, err := r.eachWork(ctx, step.owed, claim, step.run)
 		done += n
@@ -137,10 +139,10 @@ func workIDs(keys []string) ([]uint64, error) {
 }
 
 // workKey is the key of what is owed to a profile. Provision and withdrawal
-// replace each other; being in line with its device's holds is a matter of its own.
+// replace each other; the others are matters of their own.
 func workKey(owed string, id uint64) string {
-	if owed == workSync {
-		return workSync + "/" + profileKey(id)
+	if owed == workSync || owed == workCancel {
+		return owed + "/" + profileKey(id)
 	}
 	return profileKey(id)
 }
