@@ -6,6 +6,7 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/x509"
+	"errors"
 	"fmt"
 
 	"github.com/iotregistry/sdk/dane"
@@ -30,14 +31,15 @@ func (r *Registry) ActivateAll(ctx context.Context, actor Actor, opts Options, i
 		Options: opts, op: opActivate, actor: actor, plans: plans,
 		judge: func(p *plan, s *sight) error {
 			d := p.device
-			if err := mayChange(actor, opActivate, d); err != nil {
+			err := mayChange(actor, opActivate, d)
+			if err != nil && !errors.Is(err, ErrPending) {
 				return err
 			}
 			// The current one may be of the sponsor before a transfer that nobody decided.
 			if cur := s.current(d); cur != nil && cur.Status != ProfileFailed && cur.Sponsor == d.Sponsor {
 				return errKeep
 			}
-			return p.stay(d.MNO)
+			return errors.Join(err, p.stay(d.MNO))
 		},
 	})
 }

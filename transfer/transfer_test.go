@@ -79,7 +79,7 @@ func service(t testing.TB, n int, policy ...transfer.Policy) (*bench, []eid.ID) 
 	require.NoError(t, err)
 	reg, err := registry.New(registry.Config{
 		Zone: zone, Store: memory.New(), Authority: authority, Publisher: z,
-		Operators:      map[string]mno.Operator{"telco": engine.Operator("registry")},
+		Operators:      map[string]mno.Operator{"telco": engine.Operator("registry"), "telco2": engine.Operator("registry")},
 		FirstProfileID: 11, Now: b.clock,
 	})
 	require.NoError(t, err)
@@ -87,7 +87,7 @@ func service(t testing.TB, n int, policy ...transfer.Policy) (*bench, []eid.ID) 
 		{ID: parko.Account, Role: parko.Role, Host: "parkoserv.ca", Port: 443},
 		{ID: carPark.Account, Role: carPark.Role, Host: "carparkserv.ca", Port: 443},
 		{ID: third.Account, Role: third.Role, Host: "third.example", Port: 443},
-		{ID: city.Account, Role: city.Role}, {ID: "telco", Role: registry.RoleMNO},
+		{ID: city.Account, Role: city.Role}, {ID: "telco", Role: registry.RoleMNO}, {ID: "telco2", Role: registry.RoleMNO},
 	} {
 		require.NoError(t, reg.PutAccount(ctx, root, a))
 	}
