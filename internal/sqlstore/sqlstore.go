@@ -1,6 +1,8 @@
 // Package sqlstore is the SQL of the registry's SQLite store: one plain table per
 // kind of record, keyed by the record's own key, with no sequences or triggers.
 // Transactions, connections and durability are its caller's, package sqlite.
+// Numbered steps bring the tables of older programs up to date; package postgres
+// has files of its own for its dialect, and shares how they are read.
 package sqlstore
 
 import (
@@ -23,21 +25,6 @@ const anyKey = "key IN (SELECT value FROM json_each(?))"
 type Conn interface {
 	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
 	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
-}
-
-// Create makes the tables that do not exist yet.
-func Create(ctx context.Context, c Conn) error {
-	for _, t := range registry.Tables() {
-		for _, q := range []string{
-			fmt.Sprintf(`CREATE TABLE IF NOT EXISTS %s (key TEXT COLLATE BINARY NOT NULL PRIMARY KEY, parent TEXT COLLATE BINARY NOT NULL, version BIGINT NOT NULL, body BLOB NOT NULL)`, t),
-			fmt.Sprintf(`CREATE INDEX IF NOT EXISTS %s_parent ON %[1]s (parent, key)`, t),
-		} {
-			if _, err := c.ExecContext(ctx, q); err != nil {
-				return fmt.Errorf("sqlstore: create %s: %w", t, err)
-			}
-		}
-	}
-	return nil
 }
 
 // Tx is a [registry.Tx] over one SQL transaction or savepoint.

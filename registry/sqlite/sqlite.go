@@ -25,6 +25,10 @@ import (
 // process that writes. SQLite's own default is not to wait.
 const busyTimeout = "PRAGMA busy_timeout = 10000"
 
+// ErrNewer says that a newer program has changed the layout of the tables, which
+// this one would damage. Nothing was changed by [Open].
+var ErrNewer = sqlstore.ErrNewer
+
 // maxGroup bounds how many updates wait for one commit.
 const maxGroup = 256
 
@@ -50,8 +54,10 @@ type group struct {
 	err  error         // why it was not committed
 }
 
-// Open prepares db for the registry: write-ahead log, full durability, the
-// tables. It keeps one connection of db until Close and takes others to read,
+// Open prepares db for the registry: write-ahead log, full durability, and the
+// tables in their newest layout. What an older program has made is brought up
+// to date in one transaction, what a newer one has made is refused with
+// [ErrNewer]. It keeps one connection of db until Close and takes others to read,
 // so db must allow two or more; a database in memory is refused. Other Stores,
 // in this process or others, may use the same file.
 func Open(ctx context.Context, db *sql.DB) (*Store, error) {
@@ -68,7 +74,7 @@ func Open(ctx context.Context, db *sql.DB) (*Store, error) {
 	return &Store{db: db, write: &conn{c: c, prepared: map[string]*sql.Stmt{}}}, nil
 }
 
-// prepare makes c the writing connection of a database with all its tables.
+// prepare makes c the writing connection of a database whose tables are up to date.
 func prepare(ctx context.Context, c *sql.Conn) error {
 	for _, q := range []string{busyTimeout, "PRAGMA synchronous = FULL", "PRAGMA cache_size = -65536"} {
 		if _, err := c.ExecContext(ctx, q); err != nil {
@@ -82,11 +88,15 @@ func prepare(ctx context.Context, c *sql.Conn) error {
 	if mode != "wal" {
 		return fmt.Errorf("%w: the database keeps no write-ahead log (journal mode %q): give it a file on a local disk, or use package memory", registry.ErrInvalid, mode)
 	}
-	// One transaction, so that processes that start together make them once.
+	steps, err := sqlstore.Layout()
+	if err != nil {
+		return err
+	}
+	// One transaction, so that processes that start together do it once.
 	if _, err := c.ExecContext(ctx, "BEGIN IMMEDIATE"); err != nil {
 		return err
 	}
-	err := sqlstore.Create(ctx, c)
+	err = sqlstore.Migrate(ctx, c, steps)
 	end := "COMMIT"
 	if err != nil {
 		end = "ROLLBACK"
