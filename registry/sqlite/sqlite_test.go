@@ -32,14 +32,16 @@ func openFile(t testing.TB, path string) *sqlite.Store {
 func TestStore(t *testing.T) {
 	t.Parallel()
 	paths := map[registry.Store]string{}
+	open := func(t *testing.T, path string) registry.Store {
+		s := openFile(t, path)
+		paths[s] = path
+		return s
+	}
 	registrytest.TestStore(t, registrytest.Harness{
 		New: func(t *testing.T) registry.Store {
-			path := filepath.Join(t.TempDir(), "registry.db")
-			s := openFile(t, path)
-			paths[s] = path
-			return s
+			return open(t, filepath.Join(t.TempDir(), "registry.db"))
 		},
-		Reopen: func(t *testing.T, s registry.Store) registry.Store { return openFile(t, paths[s]) },
+		Reopen: func(t *testing.T, s registry.Store) registry.Store { return open(t, paths[s]) },
 	})
 }
 
