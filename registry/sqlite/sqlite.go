@@ -25,10 +25,6 @@ import (
 // process that writes. SQLite's own default is not to wait.
 const busyTimeout = "PRAGMA busy_timeout = 10000"
 
-// ErrNewer says that a newer program has changed the layout of the tables, which
-// this one would damage. Nothing was changed by [Open].
-var ErrNewer = sqlstore.ErrNewer
-
 // maxGroup bounds how many updates wait for one commit.
 const maxGroup = 256
 
@@ -94,7 +90,7 @@ func prepare(ctx context.Context, c *sql.Conn) error {
 	}
 	// One transaction, so that processes that start together do it once.
 	if _, err := c.ExecContext(ctx, "BEGIN IMMEDIATE"); err != nil {
-		return err
+		return explain(err)
 	}
 	err = sqlstore.Migrate(ctx, c, steps)
 	end := "COMMIT"
@@ -102,7 +98,7 @@ func prepare(ctx context.Context, c *sql.Conn) error {
 		end = "ROLLBACK"
 	}
 	_, endErr := c.ExecContext(context.WithoutCancel(ctx), end)
-	return errors.Join(err, endErr)
+	return explain(errors.Join(err, endErr))
 }
 
 // Close waits for running updates and gives the writing connection back. It
@@ -140,7 +136,8 @@ func (s *Store) View(ctx context.Context, fn func(registry.Tx) error) error {
 }
 
 // Update implements [registry.Store]. A ctx that ends takes effect between the
-// statements of fn and not in the middle of one.
+// statements of fn and not in the middle of one, nor while another process is
+// being waited for. See [ErrBusy] and [ErrFull] for what may be repeated.
 func (s *Store) Update(ctx context.Context, fn func(registry.Tx) error) error {
 	g, err := s.take(ctx, fn)
 	if err != nil {
@@ -255,7 +252,7 @@ func (c *conn) run(query string) error {
 	if err == nil {
 		_, err = s.ExecContext(context.Background())
 	}
-	return err
+	return explain(err)
 }
 
 func (c *conn) prepare(query string) (*sql.Stmt, error) {
@@ -290,6 +287,7 @@ func (c *conn) ExecContext(ctx context.Context, query string, args ...any) (sql.
 	}
 	res, err := s.ExecContext(context.WithoutCancel(ctx), args...)
 	if err != nil {
+		err = explain(err)
 		c.failed = err
 	}
 	return res, err
@@ -303,6 +301,7 @@ func (c *conn) QueryContext(ctx context.Context, query string, args ...any) (*sq
 	}
 	rows, err := s.QueryContext(context.WithoutCancel(ctx), args...)
 	if err != nil {
+		err = explain(err)
 		c.failed = err
 	}
 	return rows, err
