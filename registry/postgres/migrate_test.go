@@ -217,20 +217,48 @@ func TestCrashInTheMiddleOfAStep(t *testing.T) {
 	}
 }
 
-// CockroachDB cannot undo definitions, and has no collation C. On a server that
-// calls itself that, the statements go one by one, and a crash between them is
-// made good by the next program.
-func TestCockroachDB(t *testing.T) {
-	t.Parallel()
-	pool := newPool(t, settings(t))
-	schema, names := newSchema(t, pool), newSchema(t, pool)
+// calling returns settings for a server that says to be another one.
+func calling(t testing.TB, pool *pgxpool.Pool, version string) func() *pgxpool.Config {
+	t.Helper()
+	names := newSchema(t, pool)
 	exec(t, pool, "CREATE SCHEMA "+quoted(names))
-	exec(t, pool, "CREATE FUNCTION "+quoted(names)+".version() RETURNS TEXT LANGUAGE SQL AS $$ SELECT 'CockroachDB CCL v24.1.0' $$")
-	cfg := func() *pgxpool.Config {
+	exec(t, pool, "CREATE FUNCTION "+quoted(names)+".version() RETURNS TEXT LANGUAGE SQL AS $$ SELECT '"+version+"' $$")
+	return func() *pgxpool.Config {
 		cfg := settings(t)
 		cfg.ConnConfig.RuntimeParams["search_path"] = quoted(names) + ", pg_catalog"
 		return cfg
 	}
+}
+
+func TestDialects(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		version        string
+		bytes, storage bool // told to order text as bytes, and to leave room
+	}{
+		{"PostgreSQL 15.14 on x86_64-pc-linux-gnu", true, true},
+		{"PostgreSQL 15.12-YB-2026.1.1.1-b0 on aarch64-unknown-linux-gnu", true, false},
+		{"CockroachDB CCL v24.1.0 (x86_64-pc-linux-gnu)", false, false},
+	} {
+		t.Run(c.version, func(t *testing.T) {
+			t.Parallel()
+			pool := newPool(t, settings(t))
+			schema := newSchema(t, pool)
+			s := openStore(t, newPool(t, calling(t, pool, c.version)()), postgres.Options{Schema: schema})
+			require.NoError(t, put(t.Context(), s, registry.Record{Key: "a"}))
+			require.Equal(t, c.bytes, count(t, pool, `SELECT count(*) FROM information_schema.columns WHERE table_schema = $1 AND collation_name = 'C'`, schema) > 0)
+			require.Equal(t, c.storage, count(t, pool, `SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.reloptions IS NOT NULL`, schema) > 0)
+		})
+	}
+}
+
+// CockroachDB cannot undo definitions. On a server that calls itself that, the
+// statements go one by one, and a crash between them is made good by the next
+// program.
+func TestCockroachDB(t *testing.T) {
+	t.Parallel()
+	pool := newPool(t, settings(t))
+	schema, cfg := newSchema(t, pool), calling(t, pool, "CockroachDB CCL v24.1.0")
 	opts := postgres.Options{Schema: schema, MaxRetries: -1}
 	last := registry.Tables()[len(registry.Tables())-1]
 	_, err := postgres.Open(t.Context(), cutPool(t, cfg(), quoted(string(last)+"_parent")), &opts)
@@ -240,5 +268,4 @@ func TestCockroachDB(t *testing.T) {
 
 	require.NoError(t, put(t.Context(), openStore(t, newPool(t, cfg()), opts), registry.Record{Key: "a"}))
 	require.Equal(t, 1, layoutOf(t, pool, schema))
-	require.Zero(t, count(t, pool, `SELECT count(*) FROM information_schema.columns WHERE table_schema = $1 AND collation_name = 'C'`, schema))
 }
