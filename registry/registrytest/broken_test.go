@@ -18,6 +18,24 @@ func utf16Order(in registry.Tx) registry.Tx {
 	}}
 }
 
+type firstTx struct{ registry.Tx }
+
+// checksFirst writes many records together and looks at the first one's version.
+func checksFirst(in registry.Tx) registry.Tx { return firstTx{in} }
+
+func (t firstTx) Put(ctx context.Context, table registry.Table, recs ...registry.Record) error {
+	for i, r := range recs {
+		tx := t.Tx
+		if i > 0 {
+			tx = forgetful(tx)
+		}
+		if err := tx.Put(ctx, table, r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // byOffset takes a later page for what follows as many records as it has returned.
 func byOffset() registry.Store {
 	returned := 0

@@ -10,6 +10,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"runtime"
 	"slices"
 	"strings"
@@ -41,6 +42,7 @@ func TestStore(t *testing.T, h Harness) {
 		{"an empty body is a body", emptyBody},
 		{"a missing key is no error", missing},
 		{"Put refuses a version that was not read", versions},
+		{"one record of many that conflicts is found", manyConflicts},
 		{"a failed update leaves nothing", atomic},
 		{"a transaction sees its own writes", ownWrites},
 		{"keys are ordered as bytes", byteOrder},
@@ -163,7 +165,7 @@ func missing(t *testing.T, h Harness) {
 func versions(t *testing.T, h Harness) {
 	s := h.New(t)
 	put(t, s, rec("a", "", "1"))
-	for _, v := range []uint64{0, 2, 7} {
+	for _, v := range []uint64{0, 2, 7, math.MaxInt64, math.MaxUint64} {
 		r := rec("a", "", "2")
 		r.Version = v
 		err := s.Update(t.Context(), func(tx registry.Tx) error { return tx.Put(t.Context(), devices, r) })
@@ -180,6 +182,49 @@ func versions(t *testing.T, h Harness) {
 	if got := list(t, s, registry.Query{}); len(got) != 1 || got[0].Version != 2 || string(got[0].Body) != "2" {
 		t.Fatalf("got %+v", got)
 	}
+}
+
+// manyConflicts puts so many records at once that a store may write them
+// together, among them one that is not as it was read.
+func manyConflicts(t *testing.T, h Harness) {
+	const n = 130
+	s := h.New(t)
+	old := make([]registry.Record, n)
+	for i := range old {
+		old[i] = rec(fmt.Sprintf("old%03d", i), "p", "{}")
+	}
+	put(t, s, old...)
+	for i := range old {
+		old[i].Version = 1
+	}
+	for _, c := range []struct {
+		name string
+		at   int
+		bad  registry.Record
+	}{
+		{"exists", 5, rec("old007", "", "{}")}, {"exists, last", n - 1, rec("old007", "", "{}")},
+		{"new twice", 40, rec("new039", "", "{}")},
+		{"not there", 70, registry.Record{Key: "none", Version: 1}}, {"older", 70, registry.Record{Key: "old007", Version: 2}},
+	} {
+		recs := make([]registry.Record, n)
+		for i := range recs {
+			recs[i] = rec(fmt.Sprintf("new%03d", i), "p", "{}")
+		}
+		recs[c.at] = c.bad
+		for _, recs := range [][]registry.Record{recs, append(slices.Clone(old[10:]), c.bad)} {
+			if c.name == "new twice" && recs[0].Version != 0 {
+				continue // once, after old ones
+			}
+			err := s.Update(t.Context(), func(tx registry.Tx) error { return tx.Put(t.Context(), devices, recs...) })
+			if !errors.Is(err, registry.ErrConflict) {
+				t.Fatalf("%s: got %v, want a conflict", c.name, err)
+			}
+		}
+	}
+	if got := list(t, s, registry.Query{}); len(got) != n {
+		t.Fatalf("%d records, want the %d of before", len(got), n)
+	}
+	put(t, s, append(slices.Clone(old), rec("new", "", "{}"))...)
 }
 
 func atomic(t *testing.T, h Harness) {

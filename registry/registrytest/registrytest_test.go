@@ -37,6 +37,7 @@ var broken = map[string]struct {
 	"swallows panics":  {"an update that panics leaves nothing", func() registry.Store { return swallows{memory.New()} }},
 	"never gives up":   {"a cancelled context changes nothing", func() registry.Store { return neverGivesUp{memory.New()} }},
 
+	"checks the first":  {"one record of many that conflicts is found", func() registry.Store { return wrap(checksFirst) }},
 	"sorts as UTF-16":   {"keys are ordered as bytes", func() registry.Store { return wrap(utf16Order) }},
 	"pages by offset":   {"paging while others write skips and repeats nothing old", byOffset},
 	"lets five win":     {"of five workers one wins", func() registry.Store { return lastWins{memory.New()} }},

@@ -107,6 +107,22 @@ func TestClosed(t *testing.T) {
 	require.NoError(t, s.Close())
 }
 
+// Keys that are no text are refused, and asking for one does not mean another.
+func TestKeysThatCannotExist(t *testing.T) {
+	t.Parallel()
+	s := openFile(t, filepath.Join(t.TempDir(), "registry.db"))
+	require.NoError(t, add(t.Context(), s, "\uFFFD"))
+	for _, key := range []string{"\xff", "a\x00"} {
+		require.ErrorIs(t, add(t.Context(), s, key), registry.ErrInvalid)
+		require.NoError(t, s.Update(t.Context(), func(tx registry.Tx) error {
+			got, err := tx.Get(t.Context(), registry.TableMeta, key)
+			require.Empty(t, got)
+			return errors.Join(err, tx.Delete(t.Context(), registry.TableMeta, key))
+		}))
+	}
+	require.True(t, keys(t, s)["\uFFFD"])
+}
+
 func BenchmarkUpdate(b *testing.B) {
 	for _, callers := range []int{1, 8, 64} {
 		b.Run(fmt.Sprintf("callers=%d", callers), func(b *testing.B) {
