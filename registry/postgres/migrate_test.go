@@ -3,6 +3,7 @@ package postgres_test
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"errors"
 	"net"
 	"os"
@@ -121,6 +122,32 @@ func TestLayout(t *testing.T) {
 			require.Equal(t, c.old, count(t, pool, "SELECT count(*) FROM "+quoted(schema, "meta")+" WHERE version = 7") == 1)
 		})
 	}
+}
+
+// A role that may not create tables learns who must open the store first.
+func TestRoleThatMayNotCreate(t *testing.T) {
+	t.Parallel()
+	pool := newPool(t, settings(t))
+	schema, name := newSchema(t, pool), "test "+rand.Text()
+	makeOld(t, pool, schema)
+	exec(t, pool, "CREATE ROLE "+quoted(name))
+	t.Cleanup(func() { exec(t, pool, "DROP OWNED BY "+quoted(name)); exec(t, pool, "DROP ROLE "+quoted(name)) })
+	grant := func() {
+		exec(t, pool, "GRANT USAGE ON SCHEMA "+quoted(schema)+" TO "+quoted(name))
+		exec(t, pool, "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA "+quoted(schema)+" TO "+quoted(name))
+	}
+	grant()
+	cfg := settings(t)
+	cfg.ConnConfig.RuntimeParams["role"] = name
+	limited := newPool(t, cfg)
+	opts := postgres.Options{Schema: schema}
+	_, err := postgres.Open(t.Context(), limited, &opts)
+	require.ErrorContains(t, err, "let a role that may create and alter tables open the store once")
+	require.Equal(t, len(registry.Tables())-1, tablesIn(t, pool, schema))
+
+	openStore(t, pool, opts)
+	grant()
+	require.NoError(t, put(t.Context(), openStore(t, limited, opts), registry.Record{Key: "b"}))
 }
 
 // A table that is missing at the newest version goes through every step.
