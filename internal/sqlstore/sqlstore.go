@@ -1,6 +1,8 @@
 // Package sqlstore is the SQL of the registry's SQLite store: one plain table per
 // kind of record, keyed by the record's own key, with no sequences or triggers.
 // Transactions, connections and durability are its caller's, package sqlite.
+// Numbered steps bring the tables of older programs up to date; package postgres
+// has files of its own for its dialect, and shares how they are read.
 package sqlstore
 
 import (
@@ -10,6 +12,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
+	"unicode/utf8"
 
 	"github.com/iotregistry/sdk/registry"
 )
@@ -23,21 +27,6 @@ const anyKey = "key IN (SELECT value FROM json_each(?))"
 type Conn interface {
 	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
 	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
-}
-
-// Create makes the tables that do not exist yet.
-func Create(ctx context.Context, c Conn) error {
-	for _, t := range registry.Tables() {
-		for _, q := range []string{
-			fmt.Sprintf(`CREATE TABLE IF NOT EXISTS %s (key TEXT COLLATE BINARY NOT NULL PRIMARY KEY, parent TEXT COLLATE BINARY NOT NULL, version BIGINT NOT NULL, body BLOB NOT NULL)`, t),
-			fmt.Sprintf(`CREATE INDEX IF NOT EXISTS %s_parent ON %[1]s (parent, key)`, t),
-		} {
-			if _, err := c.ExecContext(ctx, q); err != nil {
-				return fmt.Errorf("sqlstore: create %s: %w", t, err)
-			}
-		}
-	}
-	return nil
 }
 
 // Tx is a [registry.Tx] over one SQL transaction or savepoint.
@@ -60,12 +49,24 @@ func (tx Tx) writable(t registry.Table) error {
 	return check(t)
 }
 
+// storable reports whether a key comes back as it was put: as JSON, in which
+// keys are handed over, other bytes would turn into those of another key.
+func storable(s string) bool { return utf8.ValidString(s) && !strings.Contains(s, "\x00") }
+
+// possible returns the keys that a table can hold.
+func possible(keys []string) []string {
+	if !slices.ContainsFunc(keys, func(k string) bool { return !storable(k) }) {
+		return keys
+	}
+	return slices.DeleteFunc(slices.Clone(keys), func(k string) bool { return !storable(k) })
+}
+
 // Get implements [registry.Tx].
 func (tx Tx) Get(ctx context.Context, t registry.Table, keys ...string) ([]registry.Record, error) {
 	if err := check(t); err != nil {
 		return nil, err
 	}
-	if len(keys) == 0 {
+	if keys = possible(keys); len(keys) == 0 {
 		return nil, ctx.Err()
 	}
 	list, err := json.Marshal(keys)
@@ -111,35 +112,6 @@ func (tx Tx) query(ctx context.Context, q string, args ...any) ([]registry.Recor
 	return out, nil
 }
 
-// Put implements [registry.Tx].
-func (tx Tx) Put(ctx context.Context, t registry.Table, recs ...registry.Record) error {
-	if err := tx.writable(t); err != nil {
-		return err
-	}
-	insert := fmt.Sprintf(`INSERT INTO %s (key, parent, version, body) VALUES (?, ?, 1, ?) ON CONFLICT (key) DO NOTHING`, t)
-	update := fmt.Sprintf(`UPDATE %s SET parent = ?, version = version + 1, body = ? WHERE key = ? AND version = ?`, t)
-	for _, r := range recs {
-		if r.Key == "" {
-			return fmt.Errorf("sqlstore: %w: record without a key", registry.ErrInvalid)
-		}
-		if r.Body == nil {
-			r.Body = []byte{} // a nil slice would be NULL
-		}
-		query, args := update, []any{r.Parent, r.Body, r.Key, r.Version}
-		if r.Version == 0 {
-			query, args = insert, []any{r.Key, r.Parent, r.Body}
-		}
-		n, err := tx.exec(ctx, query, args...)
-		if err != nil {
-			return fmt.Errorf("sqlstore: put %s %q: %w", t, r.Key, err)
-		}
-		if n != 1 {
-			return fmt.Errorf("sqlstore: %s %q: %w", t, r.Key, registry.ErrConflict)
-		}
-	}
-	return ctx.Err()
-}
-
 func (tx Tx) exec(ctx context.Context, query string, args ...any) (int64, error) {
 	res, err := tx.Conn.ExecContext(ctx, query, args...)
 	if err != nil {
@@ -153,7 +125,7 @@ func (tx Tx) Delete(ctx context.Context, t registry.Table, keys ...string) error
 	if err := tx.writable(t); err != nil {
 		return err
 	}
-	if len(keys) == 0 {
+	if keys = possible(keys); len(keys) == 0 {
 		return ctx.Err()
 	}
 	list, err := json.Marshal(keys)

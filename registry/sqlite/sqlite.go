@@ -50,8 +50,10 @@ type group struct {
 	err  error         // why it was not committed
 }
 
-// Open prepares db for the registry: write-ahead log, full durability, the
-// tables. It keeps one connection of db until Close and takes others to read,
+// Open prepares db for the registry: write-ahead log, full durability, and the
+// tables in their newest layout. What an older program has made is brought up
+// to date in one transaction, what a newer one has made is refused with
+// [ErrNewer]. It keeps one connection of db until Close and takes others to read,
 // so db must allow two or more; a database in memory is refused. Other Stores,
 // in this process or others, may use the same file.
 func Open(ctx context.Context, db *sql.DB) (*Store, error) {
@@ -68,7 +70,7 @@ func Open(ctx context.Context, db *sql.DB) (*Store, error) {
 	return &Store{db: db, write: &conn{c: c, prepared: map[string]*sql.Stmt{}}}, nil
 }
 
-// prepare makes c the writing connection of a database with all its tables.
+// prepare makes c the writing connection of a database whose tables are up to date.
 func prepare(ctx context.Context, c *sql.Conn) error {
 	for _, q := range []string{busyTimeout, "PRAGMA synchronous = FULL", "PRAGMA cache_size = -65536"} {
 		if _, err := c.ExecContext(ctx, q); err != nil {
@@ -82,17 +84,21 @@ func prepare(ctx context.Context, c *sql.Conn) error {
 	if mode != "wal" {
 		return fmt.Errorf("%w: the database keeps no write-ahead log (journal mode %q): give it a file on a local disk, or use package memory", registry.ErrInvalid, mode)
 	}
-	// One transaction, so that processes that start together make them once.
-	if _, err := c.ExecContext(ctx, "BEGIN IMMEDIATE"); err != nil {
+	steps, err := sqlstore.Layout()
+	if err != nil {
 		return err
 	}
-	err := sqlstore.Create(ctx, c)
+	// One transaction, so that processes that start together do it once.
+	if _, err := c.ExecContext(ctx, "BEGIN IMMEDIATE"); err != nil {
+		return explain(err)
+	}
+	err = sqlstore.Migrate(ctx, c, steps)
 	end := "COMMIT"
 	if err != nil {
 		end = "ROLLBACK"
 	}
 	_, endErr := c.ExecContext(context.WithoutCancel(ctx), end)
-	return errors.Join(err, endErr)
+	return explain(errors.Join(err, endErr))
 }
 
 // Close waits for running updates and gives the writing connection back. It
@@ -130,7 +136,8 @@ func (s *Store) View(ctx context.Context, fn func(registry.Tx) error) error {
 }
 
 // Update implements [registry.Store]. A ctx that ends takes effect between the
-// statements of fn and not in the middle of one.
+// statements of fn and not in the middle of one, nor while another process is
+// being waited for. See [ErrBusy] and [ErrFull] for what may be repeated.
 func (s *Store) Update(ctx context.Context, fn func(registry.Tx) error) error {
 	g, err := s.take(ctx, fn)
 	if err != nil {
@@ -245,7 +252,7 @@ func (c *conn) run(query string) error {
 	if err == nil {
 		_, err = s.ExecContext(context.Background())
 	}
-	return err
+	return explain(err)
 }
 
 func (c *conn) prepare(query string) (*sql.Stmt, error) {
@@ -280,6 +287,7 @@ func (c *conn) ExecContext(ctx context.Context, query string, args ...any) (sql.
 	}
 	res, err := s.ExecContext(context.WithoutCancel(ctx), args...)
 	if err != nil {
+		err = explain(err)
 		c.failed = err
 	}
 	return res, err
@@ -293,6 +301,7 @@ func (c *conn) QueryContext(ctx context.Context, query string, args ...any) (*sq
 	}
 	rows, err := s.QueryContext(context.WithoutCancel(ctx), args...)
 	if err != nil {
+		err = explain(err)
 		c.failed = err
 	}
 	return rows, err

@@ -3,6 +3,8 @@ package sqlite_test
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"runtime"
@@ -100,6 +102,145 @@ func TestFullDisk(t *testing.T) {
 			}
 		})
 	}
+}
+
+// connector remembers its connections, so that a test can change their settings.
+type connector struct {
+	driver driver.Driver
+	path   string
+	mu     sync.Mutex
+	conns  []driver.Conn
+}
+
+func (c *connector) Driver() driver.Driver { return c.driver }
+
+func (c *connector) Connect(context.Context) (driver.Conn, error) {
+	conn, err := c.driver.Open(c.path)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.conns = append(c.conns, conn)
+	return conn, err
+}
+
+// set is for moments at which no connection is in use. The first is the store's own.
+func (c *connector) set(t *testing.T, pragma string) {
+	t.Helper()
+	_, err := c.conns[0].(driver.ExecerContext).ExecContext(t.Context(), "PRAGMA "+pragma, nil)
+	require.NoError(t, err)
+}
+
+func openConnector(t *testing.T, path string) (*sqlite.Store, *connector) {
+	t.Helper()
+	c := &connector{driver: rawDB(t, path).Driver(), path: path}
+	db := sql.OpenDB(c)
+	s, err := sqlite.Open(t.Context(), db)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, errors.Join(s.Close(), db.Close())) })
+	return s, c
+}
+
+// When the disk fills up while updates are committed together, all of them learn
+// why, what was acknowledged before stays, and with room everything goes on.
+func TestRoomAgain(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "registry.db")
+	s, c := openConnector(t, path)
+	require.NoError(t, add(t.Context(), s, "before"))
+	c.set(t, "max_page_count = 300")
+	const n = 40
+	update := func(i int) error {
+		return s.Update(t.Context(), func(tx registry.Tx) error { return fill(t.Context(), tx, i, 5, 20_000) })
+	}
+	errs := make([]error, n)
+	var wg sync.WaitGroup
+	for i := range n {
+		wg.Go(func() { errs[i] = update(i) })
+	}
+	wg.Wait()
+	got, failed := keys(t, s), 0
+	for i, err := range errs {
+		require.Equal(t, err == nil, got[fmt.Sprint(i)], "update %d: %v", i, err)
+		if err != nil {
+			require.ErrorIs(t, err, sqlite.ErrFull)
+			failed++
+		}
+	}
+	require.NotZero(t, failed)
+
+	c.set(t, "max_page_count = 1000000")
+	for i, err := range errs {
+		if err != nil {
+			require.NoError(t, update(i), "repeated")
+		}
+	}
+	require.Len(t, keys(t, openFile(t, path)), 1+5*n)
+}
+
+// A lock that another process does not let go is an error that says so, before
+// the update has run.
+func TestLockedByAnotherProcess(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "registry.db")
+	s, c := openConnector(t, path)
+	c.set(t, "busy_timeout = 20") // in place of ten seconds
+	other, err := rawDB(t, path).Conn(t.Context())
+	require.NoError(t, err)
+	defer other.Close()
+	_, err = other.ExecContext(t.Context(), "BEGIN IMMEDIATE")
+	require.NoError(t, err)
+
+	errs := make([]error, 4)
+	var wg sync.WaitGroup
+	for i := range errs {
+		wg.Go(func() {
+			errs[i] = s.Update(t.Context(), func(registry.Tx) error { return errors.New("must not run") })
+		})
+	}
+	wg.Wait()
+	for _, err := range errs {
+		require.ErrorIs(t, err, sqlite.ErrBusy)
+		require.ErrorContains(t, err, "repeat the call later")
+	}
+	require.Empty(t, keys(t, s), "reading goes on")
+
+	_, err = other.ExecContext(t.Context(), "COMMIT")
+	require.NoError(t, err)
+	require.NoError(t, add(t.Context(), s, "repeated"))
+}
+
+// Eight writers that each change records of their own and one of all get no error.
+func TestEightWriters(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "registry.db")
+	const writers, rounds, batch = 8, 20, 25
+	stores := []*sqlite.Store{openFile(t, path), openFile(t, path)}
+	require.NoError(t, add(t.Context(), stores[0], "of all"))
+	var errs [writers]error
+	var wg sync.WaitGroup
+	for w := range writers {
+		wg.Go(func() {
+			for round := range rounds {
+				errs[w] = errors.Join(errs[w], stores[w%2].Update(t.Context(), func(tx registry.Tx) error {
+					recs, err := tx.Get(t.Context(), registry.TableMeta, "of all")
+					if err != nil {
+						return err
+					}
+					for i := range batch {
+						recs = append(recs, registry.Record{Key: fmt.Sprint(w, round, i)})
+					}
+					return tx.Put(t.Context(), registry.TableMeta, recs...)
+				}))
+			}
+		})
+	}
+	wg.Wait()
+	require.NoError(t, errors.Join(errs[:]...))
+	require.Len(t, keys(t, stores[0]), 1+writers*rounds*batch)
+	require.NoError(t, stores[1].View(t.Context(), func(tx registry.Tx) error {
+		recs, err := tx.Get(t.Context(), registry.TableMeta, "of all")
+		require.Equal(t, uint64(1+writers*rounds), recs[0].Version)
+		return err
+	}))
 }
 
 // A caller that gives up in the middle of a statement harms no other.

@@ -32,14 +32,16 @@ func openFile(t testing.TB, path string) *sqlite.Store {
 func TestStore(t *testing.T) {
 	t.Parallel()
 	paths := map[registry.Store]string{}
+	open := func(t *testing.T, path string) registry.Store {
+		s := openFile(t, path)
+		paths[s] = path
+		return s
+	}
 	registrytest.TestStore(t, registrytest.Harness{
 		New: func(t *testing.T) registry.Store {
-			path := filepath.Join(t.TempDir(), "registry.db")
-			s := openFile(t, path)
-			paths[s] = path
-			return s
+			return open(t, filepath.Join(t.TempDir(), "registry.db"))
 		},
-		Reopen: func(t *testing.T, s registry.Store) registry.Store { return openFile(t, paths[s]) },
+		Reopen: func(t *testing.T, s registry.Store) registry.Store { return open(t, paths[s]) },
 	})
 }
 
@@ -103,6 +105,22 @@ func TestClosed(t *testing.T) {
 	require.ErrorIs(t, add(t.Context(), s, "late"), registry.ErrClosed)
 	require.ErrorIs(t, s.View(t.Context(), func(registry.Tx) error { return nil }), registry.ErrClosed)
 	require.NoError(t, s.Close())
+}
+
+// Keys that are no text are refused, and asking for one does not mean another.
+func TestKeysThatCannotExist(t *testing.T) {
+	t.Parallel()
+	s := openFile(t, filepath.Join(t.TempDir(), "registry.db"))
+	require.NoError(t, add(t.Context(), s, "\uFFFD"))
+	for _, key := range []string{"\xff", "a\x00"} {
+		require.ErrorIs(t, add(t.Context(), s, key), registry.ErrInvalid)
+		require.NoError(t, s.Update(t.Context(), func(tx registry.Tx) error {
+			got, err := tx.Get(t.Context(), registry.TableMeta, key)
+			require.Empty(t, got)
+			return errors.Join(err, tx.Delete(t.Context(), registry.TableMeta, key))
+		}))
+	}
+	require.True(t, keys(t, s)["\uFFFD"])
 }
 
 func BenchmarkUpdate(b *testing.B) {
