@@ -235,3 +235,12 @@ func (b *bench) move(actor registry.Actor, id eid.ID, code registry.AuthCode) re
 	require.NoError(b.t, err)
 	return results[0]
 }
+
+// keyOf makes a device's key and returns its text.
+func (b *bench) keyOf(t testing.TB) string {
+	key, err := ecdh.P256().GenerateKey(rand.Reader)
+	require.NoError(t, err)
+	pub, err := hpke.NewDHKEMPublicKey(key.PublicKey())
+	require.NoError(t, err)
+	return profile.FormatPublicKey(pub)
+}
