@@ -2,12 +2,17 @@ package registry_test
 
 import (
 	"context"
+	"crypto/rand"
 	"database/sql"
 	"errors"
+	"maps"
+	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
 	"github.com/iotregistry/sdk/dane/publish"
@@ -15,6 +20,7 @@ import (
 	"github.com/iotregistry/sdk/registry"
 	"github.com/iotregistry/sdk/registry/eid"
 	"github.com/iotregistry/sdk/registry/memory"
+	"github.com/iotregistry/sdk/registry/postgres"
 	"github.com/iotregistry/sdk/registry/sqlite"
 )
 
@@ -86,6 +92,28 @@ var stores = map[string]func(t *testing.T) registry.Store{
 		})
 		return s
 	},
+}
+
+// sharedStores are the stores and, where a server is named, PostgreSQL: for what
+// many processes do at once.
+func sharedStores() map[string]func(t *testing.T) registry.Store {
+	all := maps.Clone(stores)
+	if dsn := os.Getenv("REGISTRY_POSTGRES"); dsn != "" {
+		all["postgres"] = func(t *testing.T) registry.Store {
+			pool, err := pgxpool.New(t.Context(), dsn)
+			require.NoError(t, err)
+			schema := "jobs_" + strings.ToLower(rand.Text())
+			s, err := postgres.Open(t.Context(), pool, &postgres.Options{Schema: schema})
+			require.NoError(t, err)
+			t.Cleanup(func() {
+				_, err := pool.Exec(context.Background(), "DROP SCHEMA "+schema+" CASCADE")
+				require.NoError(t, err)
+				pool.Close()
+			})
+			return s
+		}
+	}
+	return all
 }
 
 // TestCrashAnywhere kills the registry at every effect of an activation, a move

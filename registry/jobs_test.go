@@ -308,7 +308,7 @@ func TestCancelJob(t *testing.T) {
 // Many processes work on one job: each part is done once.
 func TestManyWorkers(t *testing.T) {
 	t.Parallel()
-	for name, open := range stores {
+	for name, open := range sharedStores() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := newBench(t, small, func(c *registry.Config) { c.Store = open(t) })

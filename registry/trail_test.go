@@ -123,7 +123,7 @@ func TestAuditTrailIsEmptyAtFirst(t *testing.T) {
 // Processes that seal at once make one chain.
 func TestManySealers(t *testing.T) {
 	t.Parallel()
-	for name, open := range stores {
+	for name, open := range sharedStores() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := newBench(t, small, func(c *registry.Config) { c.Store = open(t) })
