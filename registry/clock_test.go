@@ -1,0 +1,37 @@
+package registry_test
+
+import (
+	"bytes"
+	"crypto"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/iotregistry/sdk/registry"
+	"github.com/iotregistry/sdk/registry/audit"
+)
+
+// Who keeps heads of the audit trail is not told that it was rewritten because
+// the registry's clock was put back.
+func TestAuditHeadsOfAClockPutBack(t *testing.T) {
+	t.Parallel()
+	key := signer(t)
+	b := newBench(t, func(c *registry.Config) { c.AuditKey = key })
+	ids := b.imported(1)
+	_, err := b.reg.SealAudit(t.Context(), root)
+	require.NoError(t, err)
+	kept, err := b.reg.AuditHead(t.Context(), root)
+	require.NoError(t, err)
+	b.wait(-24 * time.Hour)
+	b.allDone(b.reg.Activate(t.Context(), parko, ids...))
+	_, err = b.reg.SealAudit(t.Context(), root)
+	require.NoError(t, err)
+
+	var export bytes.Buffer
+	require.NoError(t, b.reg.ExportAudit(t.Context(), root, &export, 0))
+	v := audit.Verifier{Log: zone, Keys: []crypto.PublicKey{key.Public()}, RequireHead: true, AtLeast: &kept}
+	report, err := v.Verify(&export)
+	require.NoError(t, err)
+	require.Greater(t, report.SignedThrough, kept.Seq)
+}
