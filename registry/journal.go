@@ -141,7 +141,13 @@ func (r *Registry) sealPage(ctx context.Context, tx Tx) (int, error) {
 		lines[i] = Record{Key: profileKey(line.Seq), Parent: rec.Parent, Body: line.AppendJSON(nil)}
 		keys[i] = rec.Key
 	}
-	head := chain.Head(r.Zone, r.now())
+	// A clock that was put back must not make the trail look rewritten to those
+	// who keep heads.
+	at := r.now()
+	if at.Before(end.Head.Time) {
+		at = end.Head.Time
+	}
+	head := chain.Head(r.Zone, at)
 	if r.AuditKey != nil {
 		if err := head.Sign(r.Rand, r.AuditKey); err != nil {
 			return 0, fmt.Errorf("sign audit head: %w", err)

@@ -186,6 +186,14 @@ type lease struct {
 	Until time.Time `json:"until,omitzero"` // some process works on it till then
 }
 
+// taken reports whether some process works on what rec stands for. A lease that
+// lasts longer than any that is given is of a clock that was wrong.
+func (r *Registry) taken(rec Record, now time.Time) bool {
+	var l lease
+	err := json.Unmarshal(rec.Body, &l)
+	return err == nil && now.Before(l.Until) && l.Until.Before(now.Add(2*r.Lease))
+}
+
 // leased is a record's body for work that the calling process is about to do.
 func (r *Registry) leased() []byte { return encode(lease{Until: r.now().Add(r.Lease)}) }
 
@@ -195,8 +203,7 @@ func (r *Registry) free(ctx context.Context, t Table, recs []Record) ([]string, 
 	now := r.now()
 	var keys []string
 	for _, rec := range recs {
-		var l lease
-		if err := json.Unmarshal(rec.Body, &l); err == nil && now.Before(l.Until) {
+		if r.taken(rec, now) {
 			continue
 		}
 		keys = append(keys, rec.Key)
@@ -213,8 +220,7 @@ func (r *Registry) free(ctx context.Context, t Table, recs []Record) ([]string, 
 		}
 		put := make([]Record, 0, len(fresh))
 		for _, rec := range fresh {
-			var l lease
-			if err := json.Unmarshal(rec.Body, &l); err == nil && now.Before(l.Until) {
+			if r.taken(rec, now) {
 				continue
 			}
 			mine = append(mine, rec.Key)
