@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/iotregistry/sdk/registry/eid"
@@ -165,8 +166,11 @@ const (
 func (r *Registry) Decide(ctx context.Context, actor Actor, what Decision, opts MoveOptions, ids ...eid.ID) ([]Result, error) {
 	op := string(what)
 	results, plans := plansOf(op, ids)
-	if err := may(actor, op, nil); err != nil || rights[op] == nil {
-		return results, abandon(op, plans, ErrForbidden)
+	if !slices.Contains([]Decision{Approve, Reject, Cancel, Undo}, what) {
+		return results, abandon(op, plans, fmt.Errorf("%w: %q is no decision", ErrInvalid, what))
+	}
+	if err := may(actor, op, nil); err != nil {
+		return results, abandon(op, plans, err)
 	}
 	if what == Reject || what == Cancel {
 		return results, r.endPending(ctx, actor, op, opts, plans)

@@ -178,6 +178,14 @@ func contains(names []string, name string) bool {
 	return false
 }
 
+func TestNoDecision(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	ids := b.active(1)
+	_, err := b.reg.Decide(t.Context(), parko, "import", registry.MoveOptions{}, ids...)
+	require.ErrorIs(t, err, registry.ErrInvalid)
+}
+
 // To a stranger a device that is there looks like one that is not.
 func TestStrangersCannotTell(t *testing.T) {
 	t.Parallel()
