@@ -48,6 +48,7 @@ func (r *Registry) resume(ctx context.Context, claim claimer) (int, error) {
 		{workWithdraw, r.withdraw},
 		{workSync, r.syncZone},
 		{workCancel, r.cancelOrders},
+		{"overlap", r.endOverlaps}, // of stores made before there were timers
 	} {
 		n, err := r.eachWork(ctx, step.owed, claim, step.run)
 		done += n
