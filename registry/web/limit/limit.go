@@ -27,7 +27,7 @@ import (
 )
 
 // DefaultAccounts is how many buckets a [Limiter] keeps unless [WithAccounts]
-// says otherwise: about 20 MB when all are in use.
+// says otherwise: about 10 MB when all are in use, and their names.
 const DefaultAccounts = 100_000
 
 // forever is the longest time that a bucket takes to fill; it keeps sums of
@@ -64,9 +64,10 @@ func WithClock(now func() time.Time) Option {
 
 // WithAccounts sets how many buckets are kept at most; less than 1 means
 // DefaultAccounts. Buckets that are full again are forgotten without a trace. Only
-// when more accounts than this are below their burst at once, the least recently
-// used bucket goes early, and its account has its burst back; nobody else loses
-// anything. So this should be more than there are accounts.
+// when about this many accounts are below their burst at once, buckets that were not
+// used for longest go early, and their accounts have their burst back; nobody loses
+// anything. Since the places are divided by chance, take twice as many as there are
+// accounts.
 func WithAccounts(n int) Option {
 	return func(l *Limiter) {
 		if n > 0 {

@@ -10,8 +10,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// What follows are the rules of RFC 9083 and RFC 9537 about answers, written down
-// from the documents and applied to whatever JSON there is.
+// What follows are rules of RFC 9083 and RFC 9537 about answers, applied to whatever
+// JSON there is and sharing no code with the package. They are this repository's
+// reading of the documents; ICANN's rdap-conformance-tool knows no such class.
 
 var (
 	// Members of RFC 9083 sections 4 to 6 that an object of a class of its own may have.
