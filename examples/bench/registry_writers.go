@@ -1,10 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"sync"
 	"time"
 )
@@ -26,28 +26,28 @@ func (b *registryRun) writers(ctx context.Context, r *report) error {
 		defer server.stop()
 	}
 	var one, many, pg []time.Duration
-	failed, pgFailed := 0, 0
+	var failed, pgFailed failures
 	for range b.trials {
-		took, _, err := b.write(ctx, 1, onSQLite)
-		if err != nil {
+		took, refused, err := b.write(ctx, 1, onSQLite)
+		if err = errors.Join(err, refused.first); err != nil {
 			return err
 		}
 		one = append(one, took)
-		took, n, err := b.write(ctx, manyWriters, onSQLite)
+		took, refused, err = b.write(ctx, manyWriters, onSQLite)
 		if err != nil {
 			return err
 		}
-		many, failed = append(many, took), failed+n
+		many, failed = append(many, took), failed.and(refused)
 		if server == nil {
 			continue
 		}
-		if took, n, err = b.write(ctx, manyWriters, server.open); err != nil {
+		if took, refused, err = b.write(ctx, manyWriters, server.open); err != nil {
 			return err
 		}
-		pg, pgFailed = append(pg, took), pgFailed+n
+		pg, pgFailed = append(pg, took), pgFailed.and(refused)
 	}
 	rate := func(took time.Duration) float64 { return float64(b.fleet) / took.Seconds() }
-	s.goal("writers8_errors", float64(failed), "errors", 0, "of calls and devices, SQLite")
+	s.goal("writers8_errors", float64(failed.n), "errors", 0, failed.note("calls that failed, SQLite"))
 	s.goal("writers8_time_ratio", medianRatio(many, one), "x", 1/0.9, "time of 8 writers over that of one: 1.11 is 0.9 of its throughput")
 	s.add("writers1_rate", rate(median(one)), "devices/s", "SQLite")
 	s.add("writers8_rate", rate(median(many)), "devices/s", "SQLite")
@@ -57,9 +57,24 @@ func (b *registryRun) writers(ctx context.Context, r *report) error {
 	}
 	s.add("postgres8_rate", rate(median(pg)), "devices/s", server.note)
 	s.add("postgres8_time_ratio", medianRatio(pg, many), "x", "time over that on SQLite, 8 writers each")
-	s.goal("postgres8_errors", float64(pgFailed), "errors", 0, "of calls and devices")
+	s.goal("postgres8_errors", float64(pgFailed.n), "errors", 0, pgFailed.note("calls that failed"))
 	s.add("postgres8_retries", float64(server.retries.Load())/float64(b.trials*b.fleet), "per device", "transactions that conflicted and were repeated")
 	return nil
+}
+
+// failures counts calls that failed.
+type failures struct {
+	n     int
+	first error
+}
+
+func (f failures) and(g failures) failures { return failures{f.n + g.n, cmp.Or(f.first, g.first)} }
+
+func (f failures) note(what string) string {
+	if f.first == nil {
+		return what
+	}
+	return what + ", first: " + f.first.Error()
 }
 
 // medianRatio is the median of the ratios of what was measured side by side.
@@ -71,27 +86,25 @@ func medianRatio(a, b []time.Duration) float64 {
 	return median(ratios)
 }
 
-// write has n writers share one fleet, and returns how long they took and how
-// many calls and devices failed.
-func (b *registryRun) write(ctx context.Context, n int, open opener) (took time.Duration, failed int, err error) {
+// write has n writers share one fleet, and returns how long they took and which
+// calls failed.
+func (b *registryRun) write(ctx context.Context, n int, open opener) (took time.Duration, failed failures, err error) {
 	f, err := newFleet(ctx, b.fleet, open)
 	if err != nil {
-		return 0, 0, err
+		return 0, failed, err
 	}
 	defer func() { err = errors.Join(err, f.close()) }()
-	errs := make([]error, n)
-	counts := make([]int, n)
+	each := make([]failures, n)
 	share := (b.fleet + n - 1) / n
 	var all sync.WaitGroup
 	begin := time.Now()
 	for w := range n {
 		all.Go(func() {
-			from, to := min(w*share, b.fleet), min((w+1)*share, b.fleet)
-			for at := range slices.Chunk(makeRange(from, to), devicesCall) {
-				low, high := at[0], at[len(at)-1]+1
+			for low := w * share; low < min((w+1)*share, b.fleet); low += devicesCall {
+				high := min(low+devicesCall, (w+1)*share, b.fleet)
 				for _, err := range []error{f.importRows(ctx, f.rows[low:high]), f.activate(ctx, f.ids[low:high])} {
 					if err != nil {
-						counts[w], errs[w] = counts[w]+1, err
+						each[w] = each[w].and(failures{1, err})
 					}
 				}
 			}
@@ -99,16 +112,8 @@ func (b *registryRun) write(ctx context.Context, n int, open opener) (took time.
 	}
 	all.Wait()
 	took = time.Since(begin)
-	for _, c := range counts {
-		failed += c
+	for _, one := range each {
+		failed = failed.and(one)
 	}
 	return took, failed, ctx.Err()
-}
-
-func makeRange(from, to int) []int {
-	out := make([]int, 0, to-from)
-	for i := from; i < to; i++ {
-		out = append(out, i)
-	}
-	return out
 }
