@@ -4,6 +4,7 @@
 //
 //	go run ./examples/bench dane          the validator
 //	go run ./examples/bench dane -json    the same as one JSON object
+//	go run ./examples/bench registry      the registry
 //
 // Exit status: 0 measured, whether goals were met or not, 1 something could not
 // be measured, 2 wrong usage.
@@ -38,7 +39,7 @@ type bench struct {
 type usageError struct{ error }
 
 func benches() []bench {
-	return []bench{daneBench()}
+	return []bench{daneBench(), registryBench()}
 }
 
 // run is the program; it returns the exit status.
@@ -53,6 +54,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return 0
 	case childCommand:
 		return child(ctx, args[1:], stdout, stderr)
+	case mortalCommand:
+		return mortal(ctx, args[1:], stdout, stderr)
 	}
 	for _, b := range benches() {
 		if b.name == args[0] {

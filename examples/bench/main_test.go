@@ -18,7 +18,7 @@ import (
 // TestMain lets the test binary stand in for the program when the bench starts
 // itself.
 func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && os.Args[1] == childCommand {
+	if len(os.Args) > 1 && (os.Args[1] == childCommand || os.Args[1] == mortalCommand) {
 		os.Exit(run(context.Background(), os.Args[1:], os.Stdout, os.Stderr))
 	}
 	os.Exit(m.Run())
@@ -80,13 +80,13 @@ func TestText(t *testing.T) {
 
 func TestUsage(t *testing.T) {
 	t.Parallel()
-	for _, args := range []string{"", "frob", "dane extra", "dane -frob", "dane -rtt soon", "dane -rtt 0s", "dane -names 0", childCommand} {
+	for _, args := range []string{"", "frob", "dane extra", "dane -frob", "dane -rtt soon", "dane -rtt 0s", "dane -names 0", childCommand, mortalCommand, "registry -fleet 0", "registry -kills -1"} {
 		var stdout, stderr bytes.Buffer
 		require.Equal(t, 2, run(t.Context(), strings.Fields(args), &stdout, &stderr), args)
 		require.NotEmpty(t, stderr.String(), args)
 		require.Empty(t, stdout.String(), args)
 	}
-	for _, args := range []string{"-h", "dane -h"} {
+	for _, args := range []string{"-h", "dane -h", "registry -h"} {
 		var stdout, stderr bytes.Buffer
 		require.Equal(t, 0, run(t.Context(), strings.Fields(args), &stdout, &stderr), args)
 		require.Contains(t, stdout.String(), "Usage: bench")
