@@ -195,11 +195,11 @@ func (w *commitment) put(ctx context.Context, tx Tx, r *Registry, actor Actor, n
 			return fmt.Errorf("put %s: %w", t.table, err)
 		}
 	}
-	if err := putTimers(ctx, tx, timerOverlap, now.Add(r.Overlap), profileKeys(w.oldIDs)...); err != nil {
+	if err := newTimers(ctx, tx, timerOverlap, now.Add(r.Overlap), profileKeys(w.oldIDs)...); err != nil {
 		return err
 	}
 	if r.Validity > expiryNotice {
-		err := putTimers(ctx, tx, timerExpiring, now.Add(r.Validity-expiryNotice), profileKeys(w.newIDs)...)
+		err := newTimers(ctx, tx, timerExpiring, now.Add(r.Validity-expiryNotice), profileKeys(w.newIDs)...)
 		if err != nil {
 			return err
 		}
@@ -207,5 +207,5 @@ func (w *commitment) put(ctx context.Context, tx Tx, r *Registry, actor Actor, n
 	if err := r.Record(ctx, tx, actor, w.notes...); err != nil {
 		return err
 	}
-	return r.putWork(ctx, tx, workProvision, w.newIDs)
+	return r.newWork(ctx, tx, workProvision, w.newIDs)
 }

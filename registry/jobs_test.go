@@ -427,22 +427,44 @@ func TestRun(t *testing.T) {
 	require.ErrorIs(t, b.reg.Run(t.Context(), root, 0), registry.ErrInvalid)
 }
 
-// What an operator does not take now is told as it is, and delivered later.
+// A job waits for an operator that is down, and tells after a day what it is
+// waiting for.
 func TestJobWithOperatorDown(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, small)
-	ids := b.imported(2)
-	b.mno.set(true)
-	j := b.submit(parko, registry.Batch{Op: registry.OpActivate}, rowsOf(ids))
-	b.work(b.reg)
-	for _, r := range b.results(parko, j, 0) {
-		require.ErrorIs(t, r.Err, registry.ErrUndelivered)
-		require.True(t, registry.Retryable(r.Err))
+	for _, c := range []struct {
+		name string
+		wait time.Duration
+		back bool
+	}{{"for a minute", time.Minute, true}, {"for a day", 24 * time.Hour, false}} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t, small)
+			ids := b.imported(2)
+			b.mno.set(true)
+			j := b.submit(parko, registry.Batch{Op: registry.OpActivate}, rowsOf(ids))
+			require.Zero(t, b.work(b.reg))
+			require.Equal(t, registry.JobRunning, b.job(j.ID).State)
+			b.wait(c.wait)
+			b.mno.set(!c.back)
+			require.Equal(t, 1, b.work(b.reg))
+			require.Equal(t, registry.JobDone, b.job(j.ID).State)
+			for _, r := range b.results(parko, j, 0) {
+				if c.back {
+					require.NoError(t, r.Err)
+					continue
+				}
+				require.ErrorIs(t, r.Err, registry.ErrUndelivered)
+				require.True(t, registry.Retryable(r.Err))
+			}
+			b.mno.set(false)
+			_, err := b.reg.Resume(t.Context(), root)
+			require.NoError(t, err)
+			for _, id := range ids {
+				require.Equal(t, registry.ProfileOrdered, b.profiles(id)[0].Status)
+				require.Len(t, b.profiles(id), 1)
+			}
+		})
 	}
-	b.mno.set(false)
-	_, err := b.reg.Resume(t.Context(), root)
-	require.NoError(t, err)
-	require.Equal(t, registry.ProfileOrdered, b.profiles(ids[0])[0].Status)
 }
 
 func ExampleRegistry_Submit() {

@@ -4,8 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
+	"time"
+
+	"github.com/iotregistry/sdk/mno"
 )
 
 // workJob is what is owed to a part of a job.
@@ -87,6 +91,10 @@ func (r *Registry) workOn(ctx context.Context, key string) (bool, error) {
 	if err != nil && !settled(results) {
 		return false, err
 	}
+	if undelivered(results) && r.now().Before(j.Created.Add(patience)) {
+		r.log.WarnContext(ctx, "a job waits for an operator", "job", j.ID, "part", name)
+		return false, nil
+	}
 	return true, r.finishPart(ctx, j.ID, key, name, results)
 }
 
@@ -99,6 +107,18 @@ func settled(results []Result) bool {
 		}
 	}
 	return len(results) > 0
+}
+
+// patience is how long a job waits for an operator that takes no orders. What is
+// not delivered by then is told as it is; Resume goes on with it all the same.
+const patience = 24 * time.Hour
+
+// undelivered reports whether some profiles are not with their operators yet,
+// and may be later.
+func undelivered(results []Result) bool {
+	return slices.ContainsFunc(results, func(r Result) bool {
+		return errors.Is(r.Err, ErrUndelivered) && !errors.Is(r.Err, mno.ErrOrderClosed)
+	})
 }
 
 // carryOut calls the handler for the rows that were not refused before.

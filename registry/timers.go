@@ -30,17 +30,25 @@ func timerKey(due time.Time, kind, about string) string {
 	return stampOf(due) + "/" + kind + "/" + about
 }
 
-// putTimers arms a timer for each of about.
+// newTimers arms timers that were never armed before.
+func newTimers(ctx context.Context, tx Tx, kind string, due time.Time, about ...string) error {
+	recs := make([]Record, len(about))
+	for i, a := range about {
+		recs[i] = Record{Key: timerKey(due, kind, a), Body: []byte("{}")}
+	}
+	return tx.Put(ctx, TableTimers, recs...)
+}
+
+// putTimers arms a timer for each of about, some of which may be armed.
 func putTimers(ctx context.Context, tx Tx, kind string, due time.Time, about ...string) error {
-	recs, keys := make([]Record, len(about)), make([]string, len(about))
+	keys := make([]string, len(about))
 	for i, a := range about {
 		keys[i] = timerKey(due, kind, a)
-		recs[i] = Record{Key: keys[i], Body: []byte("{}")}
 	}
 	if err := tx.Delete(ctx, TableTimers, keys...); err != nil {
 		return err
 	}
-	return tx.Put(ctx, TableTimers, recs...)
+	return newTimers(ctx, tx, kind, due, about...)
 }
 
 // runTimers does what is due. It goes on past what fails, which stays due.

@@ -148,18 +148,26 @@ func workKey(owed string, id uint64) string {
 	return profileKey(id)
 }
 
-// putWork records what is owed to profiles, in place of what was owed before.
-// The caller is about to do it.
+// newWork records what is owed to profiles that nothing was owed to before. The
+// caller is about to do it.
+func (r *Registry) newWork(ctx context.Context, tx Tx, owed string, ids []uint64) error {
+	recs := make([]Record, len(ids))
+	for i, id := range ids {
+		recs[i] = Record{Key: workKey(owed, id), Parent: owed, Body: r.leased()}
+	}
+	return tx.Put(ctx, TableWork, recs...)
+}
+
+// putWork does the same in place of what may have been owed before.
 func (r *Registry) putWork(ctx context.Context, tx Tx, owed string, ids []uint64) error {
-	keys, recs := make([]string, len(ids)), make([]Record, len(ids))
+	keys := make([]string, len(ids))
 	for i, id := range ids {
 		keys[i] = workKey(owed, id)
-		recs[i] = Record{Key: keys[i], Parent: owed, Body: r.leased()}
 	}
 	if err := tx.Delete(ctx, TableWork, keys...); err != nil {
 		return err
 	}
-	return tx.Put(ctx, TableWork, recs...)
+	return r.newWork(ctx, tx, owed, ids)
 }
 
 // deleteWork removes what is owed to profiles, unless something else is by now.

@@ -86,11 +86,10 @@ func (m *migration) once(ctx context.Context) error {
 			return fmt.Errorf("create schema: %w", err)
 		}
 	}
-	var server string
-	if err := m.pool.QueryRow(ctx, `SELECT version()`).Scan(&server); err != nil {
+	d, err := dialectOn(ctx, m.pool)
+	if err != nil {
 		return err
 	}
-	d := dialectOf(server)
 	if d.single {
 		return m.run(ctx, m.pool, d)
 	}
@@ -102,6 +101,22 @@ type dialect struct {
 	text    string // the type whose order is that of bytes
 	storage string // what follows the columns
 	single  bool   // each statement commits itself
+	begin   string // what begins an update
+}
+
+// A table that is read as a whole, as the planner likes to do with small ones,
+// is one that every other update conflicts with: the indexes are for more than
+// speed.
+const (
+	beginUpdate = "begin isolation level serializable"
+	byIndex     = "; set local enable_seqscan = off"
+)
+
+// dialectOn asks a server what it is.
+func dialectOn(ctx context.Context, r runner) (dialect, error) {
+	var server string
+	err := r.QueryRow(ctx, `SELECT version()`).Scan(&server)
+	return dialectOf(server), err
 }
 
 // dialectOf tells by what a server says to SELECT version().
@@ -115,11 +130,11 @@ func dialectOf(server string) dialect {
 	switch {
 	case strings.HasPrefix(server, "CockroachDB"):
 		// Its text is ordered as bytes, and it refuses to be told so.
-		return dialect{text: "TEXT", single: true}
+		return dialect{text: "TEXT", single: true, begin: beginUpdate}
 	case strings.Contains(server, "-YB-"):
-		return dialect{text: `TEXT COLLATE "C"`}
+		return dialect{text: `TEXT COLLATE "C"`, begin: beginUpdate + byIndex}
 	default:
-		return dialect{text: `TEXT COLLATE "C"`, storage: ` WITH (fillfactor = 50)`}
+		return dialect{text: `TEXT COLLATE "C"`, storage: ` WITH (fillfactor = 50)`, begin: beginUpdate + byIndex}
 	}
 }
 

@@ -96,6 +96,7 @@ type Store struct {
 	retries int
 	wait    func(context.Context, int, error) error
 	sql     map[registry.Table]*statements
+	begin   string // of an update
 }
 
 // Open returns a Store on pool, makes the tables that are missing and brings
@@ -131,6 +132,14 @@ func open(ctx context.Context, pool *pgxpool.Pool, opts *Options, steps []sqlsto
 	if err := s.migrate(ctx, opts.Schema, steps); err != nil {
 		return nil, fmt.Errorf("postgres: open: %w", closedPool(err))
 	}
+	err := s.repeat(ctx, func() error {
+		d, err := dialectOn(ctx, pool)
+		s.begin = d.begin
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("postgres: open: %w", closedPool(err))
+	}
 	return s, nil
 }
 
@@ -158,7 +167,7 @@ func (s *Store) Update(ctx context.Context, fn func(registry.Tx) error) error {
 
 // once runs fn in one transaction.
 func (s *Store) once(ctx context.Context, fn func(registry.Tx) error) error {
-	sqlTx, err := s.pool.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.Serializable})
+	sqlTx, err := s.pool.BeginTx(ctx, pgx.TxOptions{BeginQuery: s.begin})
 	if err != nil {
 		return fmt.Errorf("postgres: update: %w", closedPool(err))
 	}
