@@ -1,7 +1,6 @@
 package web
 
 import (
-	"context"
 	"crypto/x509"
 	"encoding/pem"
 	"fmt"
@@ -21,15 +20,11 @@ func (s *Server) ready(c *call) (healthAnswer, error) {
 		return err
 	})
 	if err != nil {
-		return healthAnswer{}, &notReady{err}
+		s.Logger.WarnContext(c.ctx, "the store cannot be reached", "request", visitOf(c.r).id, "err", err)
+		return healthAnswer{}, ErrNotReady
 	}
 	return healthAnswer{"ok"}, nil
 }
-
-// notReady is 503 whatever the store says.
-type notReady struct{ error }
-
-func (e *notReady) Unwrap() []error { return []error{e.error, context.Canceled} }
 
 func (s *Server) me(c *call) (me, error) {
 	return me{Account: c.actor.Account, Role: c.actor.Role}, nil
