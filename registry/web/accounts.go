@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/iotregistry/sdk/registry"
@@ -35,7 +36,11 @@ func (s *Server) accounts(c *call) (accountsPage, error) {
 	if err != nil {
 		return accountsPage{}, err
 	}
-	list, err := s.Registry.Accounts(c.ctx, c.actor, registry.Role(c.query.Get("role")), after, limit)
+	role := registry.Role(c.query.Get("role"))
+	if role != "" && !slices.Contains(registry.Roles(), role) {
+		return accountsPage{}, fmt.Errorf("%w: query parameter role is one of %q", registry.ErrInvalid, registry.Roles())
+	}
+	list, err := s.Registry.Accounts(c.ctx, c.actor, role, after, limit)
 	if err != nil {
 		return accountsPage{}, err
 	}
@@ -68,7 +73,7 @@ func (s *Server) issueToken(c *call, in *tokenBody) (tokenAnswer, error) {
 		return tokenAnswer{}, err
 	}
 	cred, token, err := s.Registry.IssueToken(c.ctx, c.actor, c.r.PathValue("id"), in.Label, lifetime)
-	return tokenAnswer{cred, Secret(token.Reveal())}, err
+	return tokenAnswer{cred, carried(token.Reveal())}, err
 }
 
 func (s *Server) trustCertificate(c *call, in *certificateBody) (registry.Credential, error) {

@@ -16,6 +16,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/iotregistry/sdk/mno"
 	"github.com/iotregistry/sdk/registry"
 	"github.com/iotregistry/sdk/registry/audit"
 	"github.com/iotregistry/sdk/registry/eid"
@@ -122,6 +123,7 @@ func TestWhatOnlyHTTPCanMeet(t *testing.T) {
 		"query parameter twice":   {"GET", "/v1/devices?after=1&after=2", "", nil, 400, "invalid", "after"},
 		"damaged query":           {"GET", "/v1/devices?after=%zz", "", nil, 400, "invalid", "query"},
 		"page too large":          {"GET", "/v1/devices?limit=1001", "", nil, 400, "invalid", "limit"},
+		"no such role":            {"GET", "/v1/accounts?role=king", "", nil, 400, "invalid", "role"},
 		"negative page":           {"GET", "/v1/devices?limit=-1", "", nil, 400, "invalid", "limit"},
 		"long key":                {"POST", "/v1/activate", `{"devices":[]}`, []string{"Idempotency-Key", strings.Repeat("k", 256)}, 400, "invalid", "Idempotency-Key"},
 		"empty key":               {"POST", "/v1/activate", `{"devices":[]}`, []string{"Idempotency-Key", ""}, 400, "invalid", "Idempotency-Key"},
@@ -317,6 +319,79 @@ func TestListsComeInPages(t *testing.T) {
 		require.Equal(t, uint64(3+n), line.Seq)
 	}
 	require.NotZero(t, n)
+}
+
+// A lost answer to a change at a revision can be asked for again.
+func TestAPatchCanBeRepeatedWithItsKey(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	path := "/v1/devices/" + b.active(1)[0].String()
+	res, _ := b.raw(parko, http.MethodGet, path, "")
+	headers := []string{"If-Match", res.Header.Get("ETag"), "Idempotency-Key", "k"}
+	first, text := b.raw(parko, http.MethodPatch, path, `{"add":["clientHold"]}`, headers...)
+	require.Equal(t, 200, first.StatusCode, text)
+	again, same := b.raw(parko, http.MethodPatch, path, `{"add":["clientHold"]}`, headers...)
+	require.Equal(t, 200, again.StatusCode)
+	require.Equal(t, text, same)
+	other, _ := b.raw(parko, http.MethodPatch, path, `{"add":["clientDeleteProhibited"]}`, headers...)
+	require.Equal(t, 422, other.StatusCode)
+	headers[3] = "l"
+	late, _ := b.raw(parko, http.MethodPatch, path, `{"add":["clientDeleteProhibited"]}`, headers...)
+	require.Equal(t, 412, late.StatusCode)
+}
+
+func TestReportsAreAnsweredOneByOne(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	ids := b.active(2)
+	report := func(id eid.ID, profile uint64, point mno.Point) mno.Progress {
+		return mno.Progress{Device: id, ProfileID: profile, ICCID: "8944", ProfileType: "t", Time: b.clock(), Point: point}
+	}
+	failed := report(ids[1], b.device(ids[1]).Profile, mno.PointInstall)
+	failed.Failure = &mno.StatusError{Subject: "8.1", Reason: "4.2"}
+	results, err := b.as(telco).Progress(t.Context(), report(ids[0], b.device(ids[0]).Profile, mno.PointInstall),
+		report(eid.MustParse("77"), 5, mno.PointInstall), report(ids[0], 5, mno.PointInstall), failed)
+	require.NoError(t, err)
+	require.Len(t, results, 4)
+	require.NoError(t, results[0].Err)
+	require.ErrorIs(t, results[1].Err, registry.ErrNotFound)
+	require.ErrorIs(t, results[2].Err, registry.ErrNotFound)
+	require.NoError(t, results[3].Err)
+	for i, want := range []registry.ProfileStatus{registry.ProfileInstalled, registry.ProfileFailed} {
+		profiles, err := b.as(parko).Profiles(t.Context(), ids[i])
+		require.NoError(t, err)
+		require.Equal(t, want, profiles[0].Status)
+	}
+}
+
+func TestACutTrailIsNotTakenForAll(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.active(3)
+	b.work()
+	b.store.after(3, errDown) // who calls, the head, and one page of lines
+	var export strings.Builder
+	require.Error(t, b.as(auditor).ExportAudit(t.Context(), &export, 0))
+	require.Contains(t, b.log.String(), "an answer was cut")
+	b.store.set(nil)
+	head, err := b.as(auditor).AuditHead(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, zone, head.Log)
+	var rest strings.Builder
+	require.NoError(t, b.as(auditor).ExportAudit(t.Context(), &rest, head.Seq-1))
+	require.Equal(t, 2, strings.Count(rest.String(), "\n"), "the last line and the head")
+}
+
+func TestExtraHandlersCanAskWhoCalls(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	r := httptest.NewRequest(http.MethodGet, "/rdap/", nil)
+	_, err := b.srv.Authenticate(r)
+	require.ErrorIs(t, err, registry.ErrUnauthentic)
+	r.Header.Set("Authorization", "bearer  "+string(b.tokens[city.Account]))
+	who, err := b.srv.Authenticate(r)
+	require.NoError(t, err)
+	require.Equal(t, city, who)
 }
 
 func TestTheTrailVerifiesOffline(t *testing.T) {
@@ -524,6 +599,7 @@ func TestTokensAndCodesAreShownOnceAndToNobodyElse(t *testing.T) {
 	shown := fmt.Sprintf("%v %+v %#v %s %v", c, *c, *c, token, []any{token})
 	require.NotContains(t, shown, string(token))
 	slog.New(slog.NewTextHandler(b.log, nil)).Info("x", "token", token, "client", c)
+	slog.New(slog.NewJSONHandler(b.log, nil)).Info("x", "token", token, "client", web.Client{Token: token})
 	require.NotContains(t, b.log.String(), string(token))
 	require.NotContains(t, b.log.String(), codes[0].Code.Reveal())
 	require.NotContains(t, b.log.String(), string(b.tokens[carPark.Account]))
