@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -114,6 +115,40 @@ func TestALongItemIsRefused(t *testing.T) {
 	res, text = b.raw(parko, http.MethodPost, "/v1/jobs", many)
 	require.Equal(t, http.StatusAccepted, res.StatusCode, text)
 	require.Regexp(t, "^/v1/jobs/", res.Header.Get("Location"))
+}
+
+func TestListsAreCounted(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, func(_ *bench, c *web.Config) { c.MaxLists = 1 })
+	ids := b.active(1)
+	// The first list is being read until its other end is closed.
+	list, more := io.Pipe()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, b.front.URL+"/v1/jobs?op=reset", list)
+	require.NoError(t, err)
+	r.Header.Set("Authorization", "Bearer "+string(b.tokens[parko.Account]))
+	r.Header.Set("Content-Type", "text/csv")
+	r.Header.Set("Expect", "100-continue") // the list is sent once it is being read
+	tr := b.front.Client().Transport.(*http.Transport).Clone()
+	tr.ExpectContinueTimeout = time.Minute
+	defer tr.CloseIdleConnections()
+	done := make(chan int, 1)
+	go func() {
+		res, err := (&http.Client{Transport: tr}).Do(r)
+		if err != nil {
+			done <- 0
+			return
+		}
+		res.Body.Close()
+		done <- res.StatusCode
+	}()
+	_, err = more.Write([]byte("Device ID\n"))
+	require.NoError(t, err)
+	_, err = b.as(parko).SubmitCSV(t.Context(), registry.Batch{Op: registry.OpReset}, strings.NewReader("Device ID\n1\n"))
+	require.ErrorIs(t, err, web.ErrRate)
+	_, err = more.Write([]byte(ids[0].String() + "\n"))
+	require.NoError(t, err)
+	require.NoError(t, more.Close())
+	require.Equal(t, http.StatusAccepted, <-done)
 }
 
 func TestWatchingAJob(t *testing.T) {

@@ -514,6 +514,7 @@ func TestConfigIsChecked(t *testing.T) {
 		"no transfers":      func(c *web.Config) { c.Transfers = nil },
 		"negative size":     func(c *web.Config) { c.MaxBody = -1 },
 		"negative time":     func(c *web.Config) { c.Poll = -1 },
+		"negative lists":    func(c *web.Config) { c.MaxLists = -1 },
 		"negative streams":  func(c *web.Config) { c.MaxStreams = -1 },
 		"pattern twice":     func(c *web.Config) { c.Extra = map[string]http.Handler{"GET /v1/me": http.NotFoundHandler()} },
 		"pattern that's no": func(c *web.Config) { c.Extra = map[string]http.Handler{"x y z": http.NotFoundHandler()} },
