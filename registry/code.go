@@ -110,11 +110,11 @@ func mayIssueCode(actor Actor, d *Device) error {
 
 // ClearCodes takes authorization codes out of use that their owner has drawn: one
 // that was never drawn is no error. Results are in the order of ids.
-func (r *Registry) ClearCodes(ctx context.Context, actor Actor, ids ...eid.ID) ([]Result, error) {
+func (r *Registry) ClearCodes(ctx context.Context, actor Actor, opts Options, ids ...eid.ID) ([]Result, error) {
 	results, plans := plansOf(opCode, ids)
 	var keys []string
 	return results, r.eachDevice(ctx, actor, change{
-		op: opCode, content: "clear", plans: plans,
+		Options: opts, op: opCode, content: "clear", plans: plans,
 		allowed: func(actor Actor, _ string, d *Device) error { return mayIssueCode(actor, d) },
 		begin:   func() { keys = nil },
 		apply: func(d *Device, _ time.Time) (bool, error) {

@@ -92,7 +92,7 @@ func TestRoles(t *testing.T) {
 			return errors.Join(err, codes[0].Err)
 		}},
 		{"clear a code", []string{"owner"}, func(b *bench, a registry.Actor, id eid.ID) error {
-			return one(b.reg.ClearCodes(ctx, a, id))
+			return one(b.reg.ClearCodes(ctx, a, opts, id))
 		}},
 		{"see whether there is a code", []string{"operator", "auditor", "sponsor", "owner", "mno"}, func(b *bench, a registry.Actor, id eid.ID) error {
 			_, err := b.reg.Code(ctx, a, id)

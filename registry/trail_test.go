@@ -426,7 +426,7 @@ func TestCodesCanBeSeenAndCleared(t *testing.T) {
 	require.Zero(t, info())
 	code := b.code(ids[0])
 	require.Equal(t, b.clock().Add(registry.DefaultCodeTTL), info().Expires)
-	b.ok(b.reg.ClearCodes(t.Context(), city, ids...))
+	b.ok(b.reg.ClearCodes(t.Context(), city, registry.Options{}, ids...))
 	require.Zero(t, info())
 	require.ErrorIs(t, b.move(carPark, ids[0], code).Err, registry.ErrAuthCode)
 	b.code(ids[0])

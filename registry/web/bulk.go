@@ -94,6 +94,10 @@ func (s *Server) progress(c *call, in *progressBody) ([]registry.Result, error) 
 	return results, nil
 }
 
+func (s *Server) clearCodes(c *call, in *devicesBody) ([]registry.Result, error) {
+	return s.Registry.ClearCodes(c.ctx, c.actor, in.options(), in.Devices...)
+}
+
 func (s *Server) issueCodes(c *call, in *codesBody) (codesAnswer, error) {
 	codes, err := s.Registry.IssueCodes(c.ctx, c.actor, in.Devices...)
 	if err != nil {

@@ -119,6 +119,11 @@ func (c *Client) IssueCodes(ctx context.Context, ids ...eid.ID) ([]registry.Issu
 	return codes, nil
 }
 
+// ClearCodes is [registry.Registry.ClearCodes].
+func (c *Client) ClearCodes(ctx context.Context, opts registry.Options, ids ...eid.ID) ([]registry.Result, error) {
+	return c.bulk(ctx, "/v1/codes/clear", devicesOf(opts, ids))
+}
+
 // RequestTransfer is [transfer.Service.Request].
 func (c *Client) RequestTransfer(ctx context.Context, opts registry.Options, moves ...registry.Move) ([]registry.Result, error) {
 	body := &movesBody{Moves: make([]move, len(moves)), Atomic: opts.Atomic, DryRun: opts.DryRun}

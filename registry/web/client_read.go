@@ -169,6 +169,13 @@ func (c *Client) Profiles(ctx context.Context, id eid.ID) ([]*registry.Profile, 
 	return out.Profiles, err
 }
 
+// Code is [registry.Registry.Code].
+func (c *Client) Code(ctx context.Context, id eid.ID) (registry.CodeInfo, error) {
+	var out registry.CodeInfo
+	_, err := c.get(ctx, devicePath(id)+"/code", nil, &out)
+	return out, err
+}
+
 // Issued is [registry.Registry.Issued].
 func (c *Client) Issued(ctx context.Context, id eid.ID, profileID uint64) (*registry.Issued, error) {
 	return read[registry.Issued](ctx, c, devicePath(id)+"/profiles/"+strconv.FormatUint(profileID, 10))

@@ -114,6 +114,14 @@ func (s *Server) profiles(c *call) (profilesAnswer, error) {
 	return profilesAnswer{notNil(list)}, err
 }
 
+func (s *Server) code(c *call) (registry.CodeInfo, error) {
+	id, err := c.device()
+	if err != nil {
+		return registry.CodeInfo{}, err
+	}
+	return s.Registry.Code(c.ctx, c.actor, id)
+}
+
 func (s *Server) issued(c *call) (*registry.Issued, error) {
 	id, err := c.device()
 	if err != nil {

@@ -131,6 +131,8 @@ func roleTable() []roleCase {
 			}
 			return codes[0].Err
 		}},
+		{"clearCodes", "403 403 200 403 404 403", func(x *try) error { return first(x.c.ClearCodes(x.ctx, anyOptions, x.device)) }},
+		{"getCode", "200 200 200 200 404 200", func(x *try) error { return justError(x.c.Code(x.ctx, x.device)) }},
 		{"listDevices", "200 200 200 403 403 200", func(x *try) error { return drained(x.c.Devices(x.ctx)) }},
 		{"getDevice", "200 200 200 200 404 200", func(x *try) error { return justError(x.c.Device(x.ctx, x.device)) }},
 		{"listProfiles", "200 200 200 200 404 200", func(x *try) error { return justError(x.c.Profiles(x.ctx, x.device)) }},

@@ -58,12 +58,14 @@ func routes() []*route {
 		bulk("/v1/confirm", "confirm", "Tell that devices have connected with their profiles", (*Server).confirm).by(asp),
 		bulk("/v1/progress", "progress", "Report how deliveries go on", (*Server).progress).by(operatorMNO),
 		writing(post, "/v1/codes", "issueCodes", "Draw authorization codes, which are shown once", (*Server).issueCodes).by(owner),
+		bulk("/v1/codes/clear", "clearCodes", "Take authorization codes out of use", (*Server).clearCodes).by(owner),
 
 		reading("/v1/devices", "listDevices", "Devices", (*Server).devices).by(asp, owner, operator, auditor).asks(after, limit),
 		reading("/v1/devices/{id}", "getDevice", "One device", (*Server).device).by(readers()...).tagged(),
 		writing(http.MethodPatch, "/v1/devices/{id}", "changeStatus", "Set and take back statuses of one device at a known revision", (*Server).changeStatus).by(asp, operator).tagged().matched(),
 		reading("/v1/devices/{id}/profiles", "listProfiles", "Every profile a device ever had", (*Server).profiles).by(readers()...),
 		reading("/v1/devices/{id}/profiles/{profile}", "getIssued", "What was made for a profile: certificate and sealed profile", (*Server).issued).by(readers()...),
+		reading("/v1/devices/{id}/code", "getCode", "Whether a device has an authorization code, and until when", (*Server).code).by(readers()...),
 		reading("/v1/devices/{id}/timeline", "timeline", "What happened to a device", (*Server).timeline).by(readers()...).asks(seq, limit),
 		reading("/v1/devices/{id}/transfers", "listTransfers", "A device's transfers", (*Server).history).by(readers()...),
 
