@@ -38,9 +38,11 @@ func (r *Registry) commit(ctx context.Context, tx Tx, e *errand, o *once, plans,
 	if err != nil {
 		return nil, err
 	}
-	codes, err := getAll[codeRecord](ctx, tx, TableCodes, keys...)
-	if err != nil {
-		return nil, err
+	var codes map[string]*codeRecord
+	if e.moving {
+		if codes, err = getAll[codeRecord](ctx, tx, TableCodes, keys...); err != nil {
+			return nil, err
+		}
 	}
 	now := r.now()
 	var done []*plan
@@ -138,6 +140,7 @@ func (r *Registry) supersede(ctx context.Context, tx Tx, e *errand, devices map[
 			d.From, d.Moved, d.Undo = d.Sponsor, now, m.Undo
 		}
 		d.Profile, d.Sponsor, d.MNO, d.Pending, d.Updated = p.id, p.to, p.mno, nil, now
+		p.parcel.held = d.held()
 		w.add(e.op, p, d, m)
 	}
 	return w.moved, w.put(ctx, tx, r, e.actor, now)

@@ -24,6 +24,7 @@ const profileType = "iot"
 type parcel struct {
 	profile *Profile
 	issued  *Issued
+	held    bool // its device was held when this was read
 }
 
 // finish publishes and orders profiles and records each step. It returns why
@@ -39,28 +40,14 @@ func (r *Registry) finish(ctx context.Context, parcels []parcel) (map[uint64]err
 // devices are held. It brings the parcels up to date: another process may have
 // come further with them, or have superseded them.
 func (r *Registry) publish(ctx context.Context, parcels []parcel) error {
-	var fresh []*Profile
-	for _, p := range parcels {
-		if p.profile.Status == ProfileGenerated {
-			fresh = append(fresh, p.profile)
-		}
-	}
-	if len(fresh) == 0 {
-		return nil
-	}
-	defer r.timed("publish", len(fresh))()
-	held, err := r.heldOf(ctx, fresh)
-	if err != nil {
-		return err
-	}
 	var change publish.ChangeSet
-	steps := map[uint64]step{}
+	steps, held := map[uint64]step{}, map[uint64]bool{}
 	for _, p := range parcels {
 		if p.profile.Status != ProfileGenerated {
 			continue
 		}
 		steps[p.profile.ID] = step{status: ProfilePublished, mno: MNONone}
-		if held[p.profile.ID] {
+		if held[p.profile.ID] = p.held; p.held {
 			continue
 		}
 		rr, err := r.certRecord(p)
@@ -69,10 +56,14 @@ func (r *Registry) publish(ctx context.Context, parcels []parcel) error {
 		}
 		change.Add = append(change.Add, rr)
 	}
+	if len(steps) == 0 {
+		return nil
+	}
+	defer r.timed("publish", len(steps))()
 	if _, err := r.Publisher.Publish(ctx, change); err != nil {
 		return fmt.Errorf("publish %d records: %w", len(steps), err)
 	}
-	now, err := r.advance(ctx, steps)
+	now, differ, err := r.advance(ctx, steps, held)
 	if err != nil {
 		return err
 	}
@@ -81,27 +72,11 @@ func (r *Registry) publish(ctx context.Context, parcels []parcel) error {
 			parcels[i].profile = fresh
 		}
 	}
-	if err := r.resyncHeld(ctx, slices.Collect(maps.Values(now)), held); err != nil {
+	// Some devices were put on hold, or taken off it, while they were published.
+	if _, err := r.syncZone(ctx, differ); err != nil {
 		return err
 	}
 	return r.withdrawRevoked(ctx, slices.Collect(maps.Values(now)))
-}
-
-// resyncHeld looks again at profiles whose devices were put on hold, or taken
-// off it, while they were being published.
-func (r *Registry) resyncHeld(ctx context.Context, profiles []*Profile, before map[uint64]bool) error {
-	held, err := r.heldOf(ctx, profiles)
-	if err != nil {
-		return err
-	}
-	var differ []uint64
-	for _, p := range profiles {
-		if held[p.ID] != before[p.ID] {
-			differ = append(differ, p.ID)
-		}
-	}
-	_, err = r.syncZone(ctx, differ)
-	return err
 }
 
 // withdrawRevoked takes back records that were put into the zone while another
@@ -142,7 +117,7 @@ func (r *Registry) order(ctx context.Context, parcels []parcel) (map[uint64]erro
 	if err != nil {
 		return refused, err
 	}
-	_, err = r.advance(ctx, steps)
+	_, _, err = r.advance(ctx, steps, nil)
 	return refused, err
 }
 
@@ -198,14 +173,15 @@ func (s step) apply(p *Profile, now time.Time) bool {
 	return false
 }
 
-// advance records steps and returns the profiles as they are then.
-func (r *Registry) advance(ctx context.Context, steps map[uint64]step) (map[string]*Profile, error) {
+// advance records steps. It returns the profiles as they are then, and those of
+// them for which it is no longer true that their device is held, or not, as held
+// says; nil says nothing.
+func (r *Registry) advance(ctx context.Context, steps map[uint64]step, held map[uint64]bool) (profiles map[string]*Profile, differ []uint64, err error) {
 	if len(steps) == 0 {
-		return nil, nil
+		return nil, nil, nil
 	}
 	keys := profileKeys(slices.Sorted(maps.Keys(steps)))
-	var profiles map[string]*Profile
-	err := r.store.Update(ctx, func(tx Tx) (err error) {
+	err = r.store.Update(ctx, func(tx Tx) error {
 		if profiles, err = getAll[Profile](ctx, tx, TableProfiles, keys...); err != nil {
 			return err
 		}
@@ -226,9 +202,38 @@ func (r *Registry) advance(ctx context.Context, steps map[uint64]step) (map[stri
 		if err := tx.Put(ctx, TableProfiles, recs...); err != nil {
 			return err
 		}
+		if differ, err = r.differing(ctx, tx, profiles, held); err != nil {
+			return err
+		}
 		return deleteWork(ctx, tx, workProvision, done)
 	})
-	return profiles, err
+	return profiles, differ, err
+}
+
+// differing returns the profiles whose devices are not held as held says.
+func (r *Registry) differing(ctx context.Context, tx Tx, profiles map[string]*Profile, held map[uint64]bool) ([]uint64, error) {
+	if held == nil {
+		return nil, nil
+	}
+	devices, err := r.devicesOf(ctx, tx, profiles)
+	if err != nil {
+		return nil, err
+	}
+	var differ []uint64
+	for _, p := range profiles {
+		if d := devices[p.Device.String()]; held[p.ID] != (d == nil || d.held()) {
+			differ = append(differ, p.ID)
+		}
+	}
+	return differ, nil
+}
+
+func (r *Registry) devicesOf(ctx context.Context, tx Tx, profiles map[string]*Profile) (map[string]*Device, error) {
+	keys := make([]string, 0, len(profiles))
+	for _, p := range profiles {
+		keys = append(keys, p.Device.String())
+	}
+	return r.devices(ctx, tx, keys...)
 }
 
 // resumeProvision finishes profiles whose steps were interrupted.
@@ -295,13 +300,18 @@ func (r *Registry) loadParcels(ctx context.Context, ids []uint64) ([]parcel, err
 		if err != nil {
 			return err
 		}
+		devices, err := r.devicesOf(ctx, tx, profiles)
+		if err != nil {
+			return err
+		}
 		out = out[:0]
 		for _, id := range ids {
 			p, i := profiles[profileKey(id)], issued[profileKey(id)]
 			if p == nil || i == nil {
 				return fmt.Errorf("registry: profile %d is not in the store", id)
 			}
-			out = append(out, parcel{p, i})
+			d := devices[p.Device.String()]
+			out = append(out, parcel{p, i, d == nil || d.held()})
 		}
 		return nil
 	})

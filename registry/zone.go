@@ -76,11 +76,7 @@ func (r *Registry) liveIn(ctx context.Context, tx Tx, ids []uint64) (map[uint64]
 	if err != nil {
 		return nil, err
 	}
-	keys := make([]string, 0, len(profiles))
-	for _, p := range profiles {
-		keys = append(keys, p.Device.String())
-	}
-	devices, err := r.devices(ctx, tx, keys...)
+	devices, err := r.devicesOf(ctx, tx, profiles)
 	if err != nil {
 		return nil, err
 	}
@@ -114,26 +110,4 @@ func (r *Registry) synced(ctx context.Context, ids []uint64, before map[uint64]b
 		return deleteWork(ctx, tx, workSync, done)
 	})
 	return again, err
-}
-
-// heldOf returns those of the profiles whose devices are held.
-func (r *Registry) heldOf(ctx context.Context, profiles []*Profile) (map[uint64]bool, error) {
-	held := map[uint64]bool{}
-	err := r.store.View(ctx, func(tx Tx) error {
-		keys := make([]string, len(profiles))
-		for i, p := range profiles {
-			keys[i] = p.Device.String()
-		}
-		devices, err := r.devices(ctx, tx, keys...)
-		if err != nil {
-			return err
-		}
-		for _, p := range profiles {
-			if d := devices[p.Device.String()]; d == nil || d.held() {
-				held[p.ID] = true
-			}
-		}
-		return nil
-	})
-	return held, err
 }
