@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/iotregistry/sdk/registry/audit"
@@ -48,7 +49,7 @@ func (r *Registry) Record(ctx context.Context, tx Tx, actor Actor, notes ...Note
 		if err != nil {
 			return fmt.Errorf("registry: audit entry of %q: %w", n.Op, err)
 		}
-		recs[i] = Record{Key: fmt.Sprintf("%s-%06d", base, i), Parent: e.Device, Body: body}
+		recs[i] = Record{Key: fmt.Sprintf("%s-%06d/%s", base, i, e.Device), Body: body}
 	}
 	return tx.Put(ctx, TableJournal, recs...)
 }
@@ -138,7 +139,8 @@ func (r *Registry) sealPage(ctx context.Context, tx Tx) (int, error) {
 	lines, keys := make([]Record, len(waiting)), make([]string, len(waiting))
 	for i, rec := range waiting {
 		line := chain.Append(rec.Body)
-		lines[i] = Record{Key: profileKey(line.Seq), Parent: rec.Parent, Body: line.AppendJSON(nil)}
+		_, device, _ := strings.Cut(rec.Key, "/")
+		lines[i] = Record{Key: profileKey(line.Seq), Parent: device, Body: line.AppendJSON(nil)}
 		keys[i] = rec.Key
 	}
 	// A clock that was put back must not make the trail look rewritten to those

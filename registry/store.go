@@ -24,7 +24,7 @@ const (
 	TableJobs        Table = "jobs"        // key: job ID, parent: account
 	TableParts       Table = "parts"       // key: job ID/number, parent: job ID
 	TableMessages    Table = "messages"    // key: account/time/event, parent: account
-	TableJournal     Table = "journal"     // key: time and chance; audit entries without a place in the chain yet
+	TableJournal     Table = "journal"     // key: time and chance/device ID; audit entries without a place in the chain yet
 	TableAudit       Table = "audit"       // key: sequence number (20 digits), parent: device ID
 	TableMeta        Table = "meta"        // key: name
 )

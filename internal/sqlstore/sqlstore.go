@@ -86,7 +86,7 @@ func (tx Tx) List(ctx context.Context, t registry.Table, q registry.Query) ([]re
 	}
 	where, args := "key > ?", []any{q.After}
 	if q.Parent != "" {
-		where, args = "parent = ? AND key > ?", []any{q.Parent, q.After}
+		where, args = "parent = ? AND parent <> '' AND key > ?", []any{q.Parent, q.After}
 	}
 	args = append(args, q.Limit)
 	return tx.query(ctx, fmt.Sprintf(`SELECT key, parent, version, body FROM %s WHERE %s ORDER BY key LIMIT ?`, t, where), args...)

@@ -22,7 +22,7 @@ func newStatements(schema string, t registry.Table) *statements {
 		probe:    columns + name + ` LIMIT 0`,
 		get:      columns + name + ` WHERE key = ANY($1) ORDER BY key`,
 		list:     columns + name + ` WHERE key > $1 ORDER BY key LIMIT $2`,
-		children: columns + name + ` WHERE parent = $3 AND key > $1 ORDER BY key LIMIT $2`,
+		children: columns + name + ` WHERE parent = $3 AND parent <> '' AND key > $1 ORDER BY key LIMIT $2`,
 		insert: `INSERT INTO ` + name + ` (key, parent, version, body)
 SELECT n.key, n.parent, 1, n.body FROM unnest($1::TEXT[], $2::TEXT[], $3::BYTEA[]) AS n (key, parent, body)
 ON CONFLICT (key) DO NOTHING RETURNING key`,

@@ -7,4 +7,6 @@ CREATE TABLE IF NOT EXISTS {table} (
 	version BIGINT NOT NULL,
 	body    BYTEA NOT NULL
 ){storage};
-CREATE INDEX IF NOT EXISTS "{name}_parent" ON {table} (parent, key);
+-- Most records are of tables that are never listed by parent: they leave it empty
+-- and stay out of the second index.
+CREATE INDEX IF NOT EXISTS "{name}_parent" ON {table} (parent, key) WHERE parent <> '';
