@@ -49,6 +49,10 @@ type Pending struct {
 // Revision names this state of the device: it grows with every change.
 func (d *Device) Revision() uint64 { return d.version }
 
+// SetRevision says which state of the device this is: for clients, which learn
+// it from the registry's answer. The registry itself reads it from its store.
+func (d *Device) SetRevision(v uint64) { d.version = v }
+
 // project brings d to what its deadlines have made of it at now: a transfer that
 // nobody decided has happened. What is left to do about it is in the store's
 // timers, so that nobody has to be awake at the deadline.
