@@ -56,6 +56,7 @@
 //     [github.com/iotregistry/sdk/registry/audit]: the audit trail, sealed and
 //     checked offline;
 //     [github.com/iotregistry/sdk/registry/claim]: makers' signed files;
+//     [github.com/iotregistry/sdk/registry/web]: its API over HTTP and the client;
 //     [github.com/iotregistry/sdk/registry/memory],
 //     [github.com/iotregistry/sdk/registry/sqlite] and
 //     [github.com/iotregistry/sdk/registry/postgres]: where it keeps its records;

@@ -10,8 +10,13 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/iotregistry/sdk/internal/strictjson"
 	"github.com/iotregistry/sdk/mno"
 )
+
+// shape bounds a request, whose size [MaxBody] bounds. Members that are not
+// known are skipped, as SGP.22 section 6.5.1 wants.
+var shape = strictjson.Limits{Depth: 8, Names: 256}
 
 // Options adjust a handler. Nil means the zero value.
 type Options struct {
@@ -130,7 +135,7 @@ func function[T any, R interface {
 			return
 		}
 		req := R(new(T))
-		if err := decodeStrict(body, req); err != nil {
+		if err := strictjson.Decode(body, req, shape); err != nil {
 			http.Error(w, "es2: "+err.Error(), http.StatusBadRequest)
 			return
 		}

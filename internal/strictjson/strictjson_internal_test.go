@@ -1,4 +1,4 @@
-package es2
+package strictjson
 
 import (
 	"bytes"
@@ -49,7 +49,7 @@ func FuzzNames(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		var v map[string]any
-		err := decodeStrict(data, &v)
+		err := Decode(data, &v, Limits{Depth: 8, Names: 256})
 		if v == nil || !json.Valid(data) || err != nil && !strings.Contains(err.Error(), "twice") {
 			return
 		}
