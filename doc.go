@@ -60,7 +60,12 @@
 //     [github.com/iotregistry/sdk/registry/memory],
 //     [github.com/iotregistry/sdk/registry/sqlite] and
 //     [github.com/iotregistry/sdk/registry/postgres]: where it keeps its records;
-//     [github.com/iotregistry/sdk/registry/registrytest]: checks for other stores.
+//     [github.com/iotregistry/sdk/registry/registrytest]: checks for other stores;
+//     [github.com/iotregistry/sdk/registry/web/rdap]: who answers for a device;
+//     [github.com/iotregistry/sdk/registry/web/limit]: how often an account may call;
+//     [github.com/iotregistry/sdk/registry/web/metrics]: what Prometheus scrapes;
+//     [github.com/iotregistry/sdk/registry/web/webhook]: telling accounts to fetch
+//     their messages.
 //   - [github.com/iotregistry/sdk/transfer]: how devices change providers.
 //
 // examples/ottawa runs all of it in one process.

@@ -3,7 +3,10 @@ package registry
 import (
 	"context"
 	"fmt"
+	"net/url"
 	"regexp"
+	"strconv"
+	"strings"
 
 	"github.com/iotregistry/sdk/dane"
 	"github.com/iotregistry/sdk/registry/claim"
@@ -38,6 +41,9 @@ type Account struct {
 	// Trust is the PEM text of what a maker signs claims with: public keys of
 	// signed lists and roots of device certificates; only for RoleMaker.
 	Trust string `json:"trust,omitempty"`
+	// Webhook is an https URL that is told when there is something in the
+	// account's queue, and nothing else; see package registry/web/webhook.
+	Webhook string `json:"webhook,omitempty"`
 
 	version uint64
 }
@@ -67,7 +73,42 @@ func (a *Account) check() error {
 			return fmt.Errorf("%w: %w", ErrInvalid, err)
 		}
 	}
+	return checkWebhook(a.Webhook)
+}
+
+const maxWebhook = 2048 // bytes
+
+// checkWebhook reports why text is no URL of a webhook. The text is not in the
+// error: some services' webhook URLs are secrets.
+func checkWebhook(text string) error {
+	if text == "" {
+		return nil
+	}
+	u, err := url.Parse(text)
+	switch {
+	case len(text) > maxWebhook:
+		return fmt.Errorf("%w: the webhook's URL is longer than %d bytes", ErrInvalid, maxWebhook)
+	case err != nil || u.Scheme != "https" || u.Hostname() == "" || u.Opaque != "":
+		return fmt.Errorf("%w: a webhook is a URL that starts with https:// and a host", ErrInvalid)
+	case u.User != nil || strings.Contains(text, "#"):
+		return fmt.Errorf("%w: a webhook's URL has no user, no password and no fragment", ErrInvalid)
+	}
+	if port := u.Port(); port != "" {
+		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+			return fmt.Errorf("%w: the port of a webhook's URL is 1 to 65535", ErrInvalid)
+		}
+	}
 	return nil
+}
+
+// webhookHost is what the audit trail says of a webhook: whom it calls, without
+// what may be secret in its path.
+func webhookHost(text string) string {
+	u, err := url.Parse(text)
+	if err != nil {
+		return ""
+	}
+	return u.Host
 }
 
 // PutAccount creates or changes an account. Only the operator may; an account
@@ -95,7 +136,7 @@ func (r *Registry) PutAccount(ctx context.Context, actor Actor, a Account) error
 			return err
 		}
 		return r.Record(ctx, tx, actor, Note{Op: opAccount, Subject: a.ID, Detail: map[string]string{
-			"role": string(a.Role), "host": a.Host, "port": fmt.Sprint(a.Port),
+			"role": string(a.Role), "host": a.Host, "port": fmt.Sprint(a.Port), "webhook": webhookHost(a.Webhook),
 		}})
 	})
 }

@@ -27,6 +27,7 @@ var (
 	wire     = []string{"internal/bertlv/...", "internal/apdu/...", "internal/rsp/...", "internal/bsp/..."}
 	rooms    = []string{"dane/...", "profile/...", "mno/...", "registry/...", "transfer/..."}
 	drivers  = []string{"modernc.org/sqlite/...", "github.com/mattn/go-sqlite3/...", "github.com/lib/pq/...", "github.com/jackc/..."}
+	webParts = []string{"registry/web/rdap/...", "registry/web/metrics/...", "registry/web/limit/...", "registry/web/webhook/..."}
 	testOnly = []string{"github.com/stretchr/testify/...", "github.com/google/go-tpm-tools/...", "github.com/rogpeppe/go-internal/..."}
 )
 
@@ -109,6 +110,18 @@ var rules = []rule{
 	{
 		of: []string{"registry/..."}, except: []string{"registry/eid/...", "registry/web/..."}, never: []string{Module + "/transfer/..."},
 		why: "arrows only go down: transfer imports registry; only the web front stands above both",
+	},
+	{
+		of: webParts, never: append([]string{"registry/web"}, webParts...),
+		why: "each part of the front is imported alone, and the front joins them",
+	},
+	{
+		of: []string{"registry/web/limit/..."}, own: none, others: none,
+		why: "counting calls has nothing to do with devices; any server can use it",
+	},
+	{
+		of: []string{"registry/web/rdap/...", "registry/web/metrics/...", "registry/web/webhook/..."}, never: []string{"database/sql"},
+		why: "they read through the engine's calls, which say who may see what, and never the store",
 	},
 	{
 		of: []string{"transfer/..."}, own: append([]string{"internal/sqlstore", "internal/csvfile", "internal/strictjson"}, append(slices.Clone(rooms), wire...)...), others: xDNS,

@@ -1,0 +1,4 @@
+package limit
+
+// Size returns how many buckets l keeps.
+func Size(l *Limiter) int { return l.size() }
