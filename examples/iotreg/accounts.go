@@ -139,7 +139,7 @@ account keeps its role. Roles: operator, asp, owner, mno, maker, auditor.
 				if err := c.PutAccount(ctx, a); err != nil {
 					return nil, err
 				}
-				return s.done("account %s is a %s", a.ID, a.Role), nil
+				return s.done("account %s, %s", a.ID, a.Role), nil
 			}).action()
 		},
 	}
