@@ -1,12 +1,12 @@
 package web
 
 import (
-	"context"
 	"crypto/x509"
 	"encoding/pem"
 	"fmt"
 	"math"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/iotregistry/sdk/registry"
@@ -21,15 +21,11 @@ func (s *Server) ready(c *call) (healthAnswer, error) {
 		return err
 	})
 	if err != nil {
-		return healthAnswer{}, &notReady{err}
+		s.Logger.WarnContext(c.ctx, "the store cannot be reached", "request", visitOf(c.r).id, "err", err)
+		return healthAnswer{}, ErrNotReady
 	}
 	return healthAnswer{"ok"}, nil
 }
-
-// notReady is 503 whatever the store says.
-type notReady struct{ error }
-
-func (e *notReady) Unwrap() []error { return []error{e.error, context.Canceled} }
 
 func (s *Server) me(c *call) (me, error) {
 	return me{Account: c.actor.Account, Role: c.actor.Role}, nil
@@ -40,7 +36,11 @@ func (s *Server) accounts(c *call) (accountsPage, error) {
 	if err != nil {
 		return accountsPage{}, err
 	}
-	list, err := s.Registry.Accounts(c.ctx, c.actor, registry.Role(c.query.Get("role")), after, limit)
+	role := registry.Role(c.query.Get("role"))
+	if role != "" && !slices.Contains(registry.Roles(), role) {
+		return accountsPage{}, fmt.Errorf("%w: query parameter role is one of %q", registry.ErrInvalid, registry.Roles())
+	}
+	list, err := s.Registry.Accounts(c.ctx, c.actor, role, after, limit)
 	if err != nil {
 		return accountsPage{}, err
 	}
@@ -73,7 +73,7 @@ func (s *Server) issueToken(c *call, in *tokenBody) (tokenAnswer, error) {
 		return tokenAnswer{}, err
 	}
 	cred, token, err := s.Registry.IssueToken(c.ctx, c.actor, c.r.PathValue("id"), in.Label, lifetime)
-	return tokenAnswer{cred, Secret(token.Reveal())}, err
+	return tokenAnswer{cred, carried(token.Reveal())}, err
 }
 
 func (s *Server) trustCertificate(c *call, in *certificateBody) (registry.Credential, error) {

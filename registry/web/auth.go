@@ -8,9 +8,15 @@ import (
 	"github.com/iotregistry/sdk/registry"
 )
 
-// authenticate finds out whose request this is: by its bearer token, or by its
+// Authenticate finds out whose request this is: by its bearer token, or by its
 // TLS client certificate where it has none. A wrong token is not saved by a
-// certificate.
+// certificate. It is for handlers in Config.Extra that show some callers more;
+// the API's own routes have asked already. The errors are those of
+// [registry.Registry.Authenticate].
+func (s *Server) Authenticate(r *http.Request) (registry.Actor, error) {
+	return s.authenticate(r.Context(), r)
+}
+
 func (s *Server) authenticate(ctx context.Context, r *http.Request) (registry.Actor, error) {
 	switch values := r.Header.Values("Authorization"); {
 	case len(values) == 1:

@@ -25,7 +25,7 @@ func (r *row) row() registry.Row {
 		Code: codeOf(r.Code)}
 }
 
-func codeOf(s Secret) registry.AuthCode {
+func codeOf(s carried) registry.AuthCode {
 	code, err := registry.ParseAuthCode(string(s))
 	if err != nil {
 		return registry.AuthCode{}
@@ -101,7 +101,7 @@ func (s *Server) issueCodes(c *call, in *codesBody) (codesAnswer, error) {
 	}
 	out := make([]issuedCode, len(codes))
 	for i, x := range codes {
-		out[i] = issuedCode{Device: x.Device, Code: Secret(x.Code.Reveal()), Expires: x.Expires}
+		out[i] = issuedCode{Device: x.Device, Code: carried(x.Code.Reveal()), Expires: x.Expires}
 		if x.Err != nil && !errors.As(x.Err, &out[i].Error) {
 			out[i].Error = &registry.Error{Device: x.Device, Err: x.Err}
 		}

@@ -36,21 +36,36 @@ func (s *Server) handler(rt *route) http.Handler {
 		limit, within := s.MaxBody, s.Timeout
 		if rt.long {
 			limit, within = s.MaxJob, s.StreamTime
-			// The http.Server's own limits are for short calls.
-			rc, end := http.NewResponseController(w), time.Now().Add(within)
-			_, _ = rc.SetReadDeadline(end), rc.SetWriteDeadline(end)
 		}
+		// Later than the context, whose end is the one that callers are told.
+		rc, end := http.NewResponseController(w), time.Now().Add(within+grace)
+		_, _ = rc.SetReadDeadline(end), rc.SetWriteDeadline(end.Add(grace))
 		ctx, cancel := context.WithTimeout(r.Context(), within)
 		defer cancel()
 		c := &call{ctx: ctx, w: w, r: r, body: http.MaxBytesReader(w, r.Body, limit)}
 		err := s.enter(c, rt)
 		if err == nil {
-			err = rt.run(s, c)
+			err = s.run(c, rt)
 		}
 		if err != nil {
 			s.refuse(w, r, err)
 		}
 	})
+}
+
+const grace = 5 * time.Second
+
+// run has the route answer. Lists are held in memory, so only some at once.
+func (s *Server) run(c *call, rt *route) error {
+	if rt.long && rt.in != nil {
+		select {
+		case s.lists <- struct{}{}:
+			defer func() { <-s.lists }()
+		default:
+			return &rateError{grace}
+		}
+	}
+	return rt.run(s, c)
 }
 
 // enter checks all that is no business of the route's own.

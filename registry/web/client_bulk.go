@@ -44,7 +44,7 @@ func (c *Client) Import(ctx context.Context, in registry.Import) ([]registry.Res
 
 func rowOf(r registry.Row) row {
 	return row{Line: r.Line, Device: r.ID, Model: r.Model, Version: r.Version, PublicKey: r.PublicKey, MNO: r.MNO,
-		Code: Secret(r.Code.Reveal())}
+		Code: carried(r.Code.Reveal())}
 }
 
 // Activate is [registry.Registry.ActivateAll].
@@ -123,7 +123,7 @@ func (c *Client) IssueCodes(ctx context.Context, ids ...eid.ID) ([]registry.Issu
 func (c *Client) RequestTransfer(ctx context.Context, opts registry.Options, moves ...registry.Move) ([]registry.Result, error) {
 	body := &movesBody{Moves: make([]move, len(moves)), Atomic: opts.Atomic, DryRun: opts.DryRun}
 	for i, m := range moves {
-		body.Moves[i] = move{Line: m.Line, Device: m.Device, Code: Secret(m.Code.Reveal())}
+		body.Moves[i] = move{Line: m.Line, Device: m.Device, Code: carried(m.Code.Reveal())}
 	}
 	return c.bulk(ctx, "/v1/transfers", body)
 }

@@ -93,7 +93,7 @@ func (c *Client) IssueToken(ctx context.Context, account, label string, lifetime
 	var out tokenAnswer
 	_, err = c.do(ctx, &request{method: http.MethodPost, path: "/v1/accounts/" + url.PathEscape(account) + "/tokens",
 		contentType: typeJSON, body: body, once: true}, &out)
-	return out.Credential, out.Token, err
+	return out.Credential, Secret(out.Token), err
 }
 
 // TrustCertificate is [registry.Registry.TrustCertificate]; the lifetime counts
@@ -195,7 +195,8 @@ func (c *Client) Incoming(ctx context.Context) iter.Seq2[transfer.Transfer, erro
 	})
 }
 
-// Messages is [registry.Registry.Messages], at most 1,000 at once.
+// Messages is [registry.Registry.Messages], at most 1,000 at once. Their Account
+// does not travel: it is the caller's.
 func (c *Client) Messages(ctx context.Context, after string, limit int) ([]registry.Message, error) {
 	var out messagesPage
 	_, err := c.get(ctx, "/v1/messages", page(after, limit), &out)

@@ -14,8 +14,9 @@ import (
 
 // Defaults of Config.
 const (
-	DefaultMaxBody    = 8 << 20 // a call on 50,000 devices
-	DefaultMaxJob     = 256 << 20
+	DefaultMaxBody    = 8 << 20  // a call on 50,000 devices
+	DefaultMaxJob     = 64 << 20 // a list of 2 million EIDs, which takes some 400 MB of memory until it is stored
+	DefaultMaxLists   = 4
 	DefaultMaxStreams = 64
 	DefaultTimeout    = time.Minute
 	DefaultStreamTime = 15 * time.Minute
@@ -49,6 +50,7 @@ type Config struct {
 
 	MaxBody    int64         // bytes of a request's body; 0 means DefaultMaxBody
 	MaxJob     int64         // the same of POST /v1/jobs and /v1/claims; 0 means DefaultMaxJob
+	MaxLists   int           // of these at once; 0 means DefaultMaxLists
 	MaxStreams int           // event streams at once; 0 means DefaultMaxStreams
 	Timeout    time.Duration // for one call; 0 means DefaultTimeout
 	StreamTime time.Duration // for a submission, a list of claims or an export of the audit trail; 0 means DefaultStreamTime
@@ -97,6 +99,9 @@ func (c *Config) check() error {
 		}
 	}
 	if err := fill("MaxStreams", &c.MaxStreams, DefaultMaxStreams); err != nil {
+		return err
+	}
+	if err := fill("MaxLists", &c.MaxLists, DefaultMaxLists); err != nil {
 		return err
 	}
 	if c.Logger == nil {

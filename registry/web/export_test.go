@@ -17,5 +17,5 @@ func DecodeAnswer(res *http.Response, data []byte, out any) error {
 	return decodeAnswer(&request{method: http.MethodGet, path: "/"}, res, data, out)
 }
 
-// ProblemOf is problemOf and StatusOf its status.
+// ProblemOf is problemOf, for the same.
 var ProblemOf = problemOf

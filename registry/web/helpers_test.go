@@ -13,8 +13,10 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -62,34 +64,63 @@ func (anyMNO) Order(_ context.Context, o mno.Order) (mno.Receipt, error) {
 
 func (anyMNO) Cancel(context.Context, mno.Receipt) error { return nil }
 
-// faulty is a store that can be down.
+// faulty is a store that can be down, at once or after some calls, or block.
 type faulty struct {
 	registry.Store
-	mu  sync.Mutex
-	err error
+	mu      sync.Mutex
+	err     error
+	left    int // calls before err
+	blocked bool
+	tell    func()
 }
 
-func (f *faulty) set(err error) {
+func (f *faulty) set(err error) { f.after(0, err) }
+
+func (f *faulty) after(calls int, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.err = err
+	f.err, f.left = err, calls
 }
 
-func (f *faulty) fault() error {
+func (f *faulty) block() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.err
+	f.blocked = true
+}
+
+func (f *faulty) onBlock(tell func()) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.tell = tell
+}
+
+func (f *faulty) fault(ctx context.Context) error {
+	f.mu.Lock()
+	blocked, tell, err := f.blocked, f.tell, f.err
+	if f.left > 0 {
+		f.left--
+		err = nil
+	}
+	f.mu.Unlock()
+	if blocked {
+		if tell != nil {
+			tell()
+		}
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	return err
 }
 
 func (f *faulty) View(ctx context.Context, fn func(registry.Tx) error) error {
-	if err := f.fault(); err != nil {
+	if err := f.fault(ctx); err != nil {
 		return err
 	}
 	return f.Store.View(ctx, fn)
 }
 
 func (f *faulty) Update(ctx context.Context, fn func(registry.Tx) error) error {
-	if err := f.fault(); err != nil {
+	if err := f.fault(ctx); err != nil {
 		return err
 	}
 	return f.Store.Update(ctx, fn)
@@ -127,6 +158,7 @@ type bench struct {
 	tokens map[string]web.Secret
 	policy transfer.Policy
 	auth   *profile.Authority
+	check  *validating
 
 	mu  sync.Mutex
 	now time.Time
@@ -189,11 +221,20 @@ func (b *bench) start(change ...func(*bench, *web.Config)) {
 	require.NoError(b.t, err)
 	b.front = httptest.NewServer(b.srv)
 	b.t.Cleanup(b.front.Close)
+	b.check = newValidating(b.t, b.front.Client().Transport)
 }
 
 // as returns the client of an account, which does not retry.
 func (b *bench) as(a registry.Actor) *web.Client {
-	return &web.Client{BaseURL: b.front.URL, Token: b.tokens[a.Account], HTTP: b.front.Client(), Retry: web.Retry{Attempts: 1}}
+	return &web.Client{BaseURL: b.front.URL, Token: b.tokens[a.Account], HTTP: &http.Client{Transport: b.check}, Retry: web.Retry{Attempts: 1}}
+}
+
+// validated are the operations and statuses whose answers were held against the
+// OpenAPI document.
+func (b *bench) validated() []string {
+	b.check.mu.Lock()
+	defer b.check.mu.Unlock()
+	return slices.Sorted(maps.Keys(b.check.seen))
 }
 
 // raw makes a request by hand.

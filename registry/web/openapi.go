@@ -52,7 +52,8 @@ func OpenAPI() ([]byte, error) {
 				"mutualTLS": map[string]any{"type": "mutualTLS"},
 			},
 			"responses": map[string]any{"Problem": map[string]any{
-				"description": "It was not done, or not all of it.",
+				"description": "It was not done, or not all of it. Member kind says why; x-kinds has the kinds with their status.",
+				"x-kinds":     kindStatuses(),
 				"content":     map[string]any{typeProblem: map[string]any{"schema": types.of(typeOf[Problem]())}},
 			}},
 			"schemas": types.defs,
@@ -66,6 +67,14 @@ func OpenAPI() ([]byte, error) {
 		return nil, fmt.Errorf("registry/web: openapi: %w", err)
 	}
 	return append(b, '\n'), nil
+}
+
+func kindStatuses() map[string]int {
+	m := map[string]int{}
+	for _, k := range kinds {
+		m[k.word] = k.status
+	}
+	return m
 }
 
 func (rt *route) operation(types *schemas) map[string]any {

@@ -11,9 +11,10 @@ import (
 	"github.com/iotregistry/sdk/registry/eid"
 )
 
-// What only a request over HTTP can meet. All but [ErrRate] are
+// What only a request over HTTP can meet. All but the first two are
 // [registry.ErrInvalid] too.
 var (
+	ErrNotReady     = errors.New("the registry cannot reach its store: come again later")
 	ErrRate         = errors.New("too many requests: wait as long as Retry-After says")
 	ErrTooLarge     = fmt.Errorf("%w: there is more of it than this route takes: split it or submit a job", registry.ErrInvalid)
 	ErrMediaType    = fmt.Errorf("%w: this route does not take this Content-Type", registry.ErrInvalid)
@@ -101,6 +102,7 @@ var kinds = []struct {
 	title  string
 }{
 	{"rate", ErrRate, http.StatusTooManyRequests, "Too many requests"},
+	{"not-ready", ErrNotReady, http.StatusServiceUnavailable, "Registry not ready"},
 	{"too-large", ErrTooLarge, http.StatusRequestEntityTooLarge, "Request too large"},
 	{"media-type", ErrMediaType, http.StatusUnsupportedMediaType, "Media type not supported"},
 	{"no-route", ErrNoRoute, http.StatusNotFound, "No such path"},

@@ -115,11 +115,6 @@ func (rt *route) open() *route {
 	return rt
 }
 
-func (rt *route) slow() *route {
-	rt.long = true
-	return rt
-}
-
 func (rt *route) with(status int) *route {
 	rt.status = status
 	return rt

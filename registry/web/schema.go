@@ -44,7 +44,19 @@ type errorJSON struct {
 
 func newSchemas(all []*route) *schemas {
 	s := &schemas{defs: map[string]any{}, names: map[string]reflect.Type{}, answers: map[reflect.Type]bool{}}
-	s.fixed = map[reflect.Type]any{
+	s.fixed = fixedSchemas()
+	s.markAnswer(typeOf[Problem]())
+	for _, rt := range all {
+		if rt.out != nil {
+			s.markAnswer(rt.out)
+		}
+	}
+	return s
+}
+
+// fixedSchemas are those of types whose Go form does not say it all.
+func fixedSchemas() map[reflect.Type]any {
+	return map[reflect.Type]any{
 		typeOf[time.Time]():       map[string]any{"type": "string", "format": "date-time"},
 		typeOf[eid.ID]():          map[string]any{"type": "string", "pattern": "^([0-9]{1,20}|[0-9]{32})?$", "description": "Device ID: EID, ICCID or a decimal number"},
 		typeOf[json.RawMessage](): map[string]any{},
@@ -53,16 +65,19 @@ func newSchemas(all []*route) *schemas {
 		typeOf[registry.Op](): enum(registry.OpImport, registry.OpActivate, registry.OpTransfer, registry.OpReset,
 			registry.OpSwitch, registry.OpDelete, registry.OpRestore),
 		typeOf[registry.JobState](): enum(registry.JobLoading, registry.JobRunning, registry.JobDone, registry.JobCancelled),
+		typeOf[registry.Status](): enum(registry.StatusOK, registry.StatusInactive,
+			registry.StatusClientTransferProhibited, registry.StatusServerTransferProhibited,
+			registry.StatusClientUpdateProhibited, registry.StatusServerUpdateProhibited,
+			registry.StatusClientDeleteProhibited, registry.StatusServerDeleteProhibited,
+			registry.StatusClientHold, registry.StatusServerHold, registry.StatusPendingTransfer, registry.StatusTransferPeriod,
+			registry.StatusRedemptionPeriod, registry.StatusPendingDelete),
+		typeOf[registry.ProfileStatus](): enum(registry.ProfileGenerated, registry.ProfilePublished, registry.ProfileOrdered,
+			registry.ProfileDownloaded, registry.ProfileInstalled, registry.ProfileConnected, registry.ProfileFailed,
+			registry.ProfileSuperseded, registry.ProfileRevoked),
+		typeOf[registry.MNOStatus](): enum(registry.MNONone, registry.MNOOffered, registry.MNODownloaded, registry.MNOInstalled, registry.MNOFailed),
 		typeOf[transfer.Status](): enum(transfer.Pending, transfer.ClientApproved, transfer.ClientRejected, transfer.ClientCancelled,
 			transfer.ServerApproved, transfer.ServerCancelled),
 	}
-	s.markAnswer(typeOf[Problem]())
-	for _, rt := range all {
-		if rt.out != nil {
-			s.markAnswer(rt.out)
-		}
-	}
-	return s
 }
 
 func enum[T ~string](values ...T) any { return map[string]any{"type": "string", "enum": values} }
@@ -109,9 +124,9 @@ func (s *schemas) of(t reflect.Type) any {
 	case reflect.Bool:
 		return map[string]any{"type": "boolean"}
 	case reflect.Int, reflect.Int64:
-		return map[string]any{"type": "integer"}
-	case reflect.Uint, reflect.Uint16, reflect.Uint64:
-		return map[string]any{"type": "integer", "minimum": 0}
+		return map[string]any{"type": "integer", "format": "int64"}
+	case reflect.Uint16, reflect.Uint64:
+		return map[string]any{"type": "integer", "minimum": 0, "format": t.Kind().String()}
 	case reflect.Slice:
 		return map[string]any{"type": "array", "items": s.of(t.Elem())}
 	case reflect.Map:

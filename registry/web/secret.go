@@ -6,8 +6,8 @@ import (
 	"log/slog"
 )
 
-// Secret is a text that package fmt and package log/slog do not show. Converted
-// to string it is itself; in JSON too, which is how it travels.
+// Secret is a text that package fmt, package log/slog and package encoding/json
+// do not show. Converted to string it is itself.
 type Secret string
 
 const hidden = "*****"
@@ -23,3 +23,14 @@ func (Secret) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, hidden) }
 
 // LogValue hides the text.
 func (Secret) LogValue() slog.Value { return slog.StringValue(hidden) }
+
+// MarshalText hides the text, in JSON too.
+func (Secret) MarshalText() ([]byte, error) { return []byte(hidden), nil }
+
+// carried is a secret on its way: only JSON shows it.
+type carried string
+
+func (carried) String() string             { return hidden }
+func (carried) GoString() string           { return hidden }
+func (carried) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, hidden) }
+func (carried) LogValue() slog.Value       { return slog.StringValue(hidden) }

@@ -18,11 +18,15 @@ import (
 // concurrent use.
 //
 // The http.Server around it bounds what this cannot: set ReadHeaderTimeout,
-// MaxHeaderBytes (16 kB are plenty), IdleTimeout, and ReadTimeout and
-// WriteTimeout above Config.Timeout. Streams move the latter two for themselves.
+// MaxHeaderBytes (16 kB are plenty) and IdleTimeout. How long a body may take to
+// arrive and an answer to leave, each route sets by Config.Timeout or
+// Config.StreamTime, in place of ReadTimeout and WriteTimeout; these hold for
+// Config.Extra.
 type Server struct {
 	Config
 	mux *http.ServeMux
+
+	lists chan struct{} // holds one for each that is read
 
 	mu       sync.Mutex
 	streams  int
@@ -34,7 +38,7 @@ func New(cfg Config) (*Server, error) {
 	if err := cfg.check(); err != nil {
 		return nil, err
 	}
-	s := &Server{Config: cfg, mux: http.NewServeMux(), watchers: map[string]map[chan struct{}]struct{}{}}
+	s := &Server{Config: cfg, mux: http.NewServeMux(), lists: make(chan struct{}, cfg.MaxLists), watchers: map[string]map[chan struct{}]struct{}{}}
 	for _, rt := range routes() {
 		s.mux.Handle(rt.pattern(), s.handler(rt))
 	}

@@ -105,13 +105,13 @@ type importBody struct {
 // row is a registry.Row. The code is a plain text here: registry.AuthCode hides
 // itself when it is written.
 type row struct {
-	Line      int    `json:"line,omitempty"`
-	Device    eid.ID `json:"device"`
-	Model     string `json:"model,omitempty"`
-	Version   string `json:"version,omitempty"`
-	PublicKey string `json:"publicKey,omitempty"`
-	MNO       string `json:"mno,omitempty"`
-	Code      Secret `json:"code,omitempty"`
+	Line      int     `json:"line,omitempty"`
+	Device    eid.ID  `json:"device"`
+	Model     string  `json:"model,omitempty"`
+	Version   string  `json:"version,omitempty"`
+	PublicKey string  `json:"publicKey,omitempty"`
+	MNO       string  `json:"mno,omitempty"`
+	Code      carried `json:"code,omitempty"`
 }
 
 type movesBody struct {
@@ -121,9 +121,9 @@ type movesBody struct {
 }
 
 type move struct {
-	Line   int    `json:"line,omitempty"`
-	Device eid.ID `json:"device"`
-	Code   Secret `json:"code"`
+	Line   int     `json:"line,omitempty"`
+	Device eid.ID  `json:"device"`
+	Code   carried `json:"code"`
 }
 
 type claimsBody struct {
@@ -178,7 +178,7 @@ type credentialsAnswer struct {
 
 type tokenAnswer struct {
 	Credential registry.Credential `json:"credential"`
-	Token      Secret              `json:"token"`
+	Token      carried             `json:"token"`
 }
 
 type resultsAnswer struct {
@@ -191,7 +191,7 @@ type codesAnswer struct {
 
 type issuedCode struct {
 	Device  eid.ID          `json:"device"`
-	Code    Secret          `json:"code,omitempty"`
+	Code    carried         `json:"code,omitempty"`
 	Expires time.Time       `json:"expires,omitzero"`
 	Error   *registry.Error `json:"error,omitempty"`
 }
