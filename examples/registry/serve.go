@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"strings"
 	"sync"
 	"time"
 
@@ -62,17 +61,7 @@ func counted(account, remote string) string {
 
 // whoAsks is who makes a look-up.
 func (s *service) whoAsks(r *http.Request) (registry.Actor, bool) {
-	var actor registry.Actor
-	var err error
-	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-	switch {
-	case strings.EqualFold(scheme, "Bearer"):
-		actor, err = s.reg.Authenticate(r.Context(), token)
-	case r.TLS != nil && len(r.TLS.PeerCertificates) > 0:
-		actor, err = s.reg.AuthenticateCertificate(r.Context(), r.TLS.PeerCertificates[0])
-	default:
-		return actor, false
-	}
+	actor, err := s.api.Authenticate(r)
 	return actor, err == nil
 }
 
