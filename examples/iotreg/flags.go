@@ -125,7 +125,7 @@ func (o *options) open(p program, c command) (*session, error) {
 		return nil, usagef("-timeout must be above zero")
 	}
 	s := &session{
-		command: c.name, now: time.Now, stdin: p.stdin, stdout: p.stdout, json: o.json,
+		command: c.name, now: p.now, stdin: p.stdin, stdout: p.stdout, json: o.json,
 		progress: &term.Reporter{W: p.stderr}, close: o.closeServers,
 	}
 	switch c.peer {

@@ -29,6 +29,7 @@ import (
 	"os"
 	"os/signal"
 	"strings"
+	"time"
 	"unicode"
 )
 
@@ -45,6 +46,7 @@ type program struct {
 	stdout, stderr io.Writer
 	getenv         func(string) string
 	configDir      func() (string, error) // of the user
+	now            func() time.Time
 }
 
 // command is one or two words after iotreg.
@@ -100,7 +102,7 @@ func usagef(format string, args ...any) error { return usageError{fmt.Errorf(for
 
 // run is the program in its usual surroundings; it returns the exit status.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	p := program{stdin: os.Stdin, stdout: stdout, stderr: stderr, getenv: os.Getenv, configDir: os.UserConfigDir}
+	p := program{stdin: os.Stdin, stdout: stdout, stderr: stderr, getenv: os.Getenv, configDir: os.UserConfigDir, now: time.Now}
 	return p.run(ctx, args)
 }
 

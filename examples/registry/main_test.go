@@ -34,7 +34,12 @@ func golden(t *testing.T, name, text string) {
 	}
 	want, err := os.ReadFile(path)
 	require.NoError(t, err)
-	require.Equal(t, string(want), text, "go test -update writes it anew")
+	wanted := strings.Split(string(want), "\n")
+	for i, line := range strings.Split(text, "\n") { // all of it at once would be hard to read
+		require.Less(t, i, len(wanted), "%s ends before %q; -update writes it anew", name, line)
+		require.Equal(t, wanted[i], line, "%s line %d; -update writes it anew", name, i+1)
+	}
+	require.Len(t, text, len(want), name)
 }
 
 // buffer may be written while it is read.
