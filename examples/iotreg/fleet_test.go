@@ -26,6 +26,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/iotregistry/sdk/dane/danetest"
 	"github.com/iotregistry/sdk/dane/publish"
 	"github.com/iotregistry/sdk/mno"
 	"github.com/iotregistry/sdk/profile"
@@ -80,7 +81,9 @@ func newOffice(t *testing.T, policy transfer.Policy) *office {
 	require.NoError(t, err)
 	api, err = web.New(web.Config{Registry: o.reg, Transfers: transfer.New(o.reg, policy), Now: now})
 	require.NoError(t, err)
-	srv := httptest.NewTLSServer(api)
+	srv := httptest.NewUnstartedServer(api)
+	srv.TLS = api.TLSConfig(nil)
+	srv.StartTLS()
 	t.Cleanup(srv.Close)
 	o.url = srv.URL
 	o.file("ca.pem", pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: srv.Certificate().Raw}))
@@ -246,4 +249,17 @@ func golden(t *testing.T, name, text string) {
 		require.Equal(t, wanted[i], line, "%s line %d; -update writes it anew", name, i+1)
 	}
 	require.Len(t, text, len(want), name)
+}
+
+// newClock is a lab that only tells the time.
+func newClock(t *testing.T) *danetest.World {
+	t.Helper()
+	return danetest.NewWorld(t, danetest.Config{})
+}
+
+func pemKey(t *testing.T, key any) []byte {
+	t.Helper()
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	require.NoError(t, err)
+	return pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
 }

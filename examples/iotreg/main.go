@@ -98,6 +98,8 @@ func sections() []section {
 // usageError is a mistake on the command line: exit status 2.
 type usageError struct{ error }
 
+func (e usageError) Unwrap() error { return e.error }
+
 func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
 
 // run is the program in its usual surroundings; it returns the exit status.
@@ -232,7 +234,7 @@ func clean(text string) string {
 }
 
 func (c command) help(fs *flag.FlagSet, w io.Writer) {
-	fmt.Fprintf(w, "Usage: iotreg %s\n\n%s.\n\n%s\n\nFlags:\n", strings.TrimSpace(c.name+" [flags] "+c.args), c.short, strings.TrimSpace(c.long))
+	fmt.Fprintf(w, "Usage: iotreg %s\n\n%s.\n\n%s\n\nFlags:\n", strings.TrimSpace(c.name+" [flags] "+c.args), c.short, strings.Trim(c.long, "\n"))
 	fs.SetOutput(w)
 	fs.PrintDefaults()
 	fs.SetOutput(io.Discard)
