@@ -92,7 +92,7 @@ func showAccount(ctx context.Context, s *session, c *web.Client, args []string) 
 	if err != nil {
 		return nil, err
 	}
-	return s.single(a, pair{"account", a.ID}, pair{"role", a.Role}, pair{"name", a.Name}, pair{"service", serviceOf(a)}, pair{"trust", trusts(a)}), nil
+	return s.single(a, pair{"account", a.ID}, pair{"role", a.Role}, pair{"name", a.Name}, pair{"service", serviceOf(a)}, pair{"trust", trusts(a)}, pair{"webhook", a.Webhook}), nil
 }
 
 func trusts(a *registry.Account) string {
@@ -117,6 +117,7 @@ account keeps its role. Roles: operator, asp, owner, mno, maker, auditor.
 			fs.StringVar((*string)(&a.Role), "role", "", "the account's `role` (required)")
 			fs.StringVar(&a.Name, "name", "", "`name` for people")
 			fs.StringVar(&a.Host, "host", "", "`host` that a provider's devices connect to")
+			fs.StringVar(&a.Webhook, "webhook", "", "https `URL` that is told when there is something in the account's queue")
 			port := fs.Uint("port", 443, "`port` of -host")
 			trust := fs.String("trust", "", "PEM `file` with what a maker signs its claims with: public keys, CA certificates")
 			return apiCall(func(ctx context.Context, s *session, c *web.Client, args []string) (report, error) {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"slices"
+	"strings"
 
 	"github.com/iotregistry/sdk/registry"
 	"github.com/iotregistry/sdk/registry/eid"
@@ -32,14 +33,24 @@ func (s *session) rows(path string, read reader) ([]registry.Row, error) {
 	if len(bad) == 0 {
 		return rows, nil
 	}
-	errs := []error{fmt.Errorf("%s: %s wrong, so nothing was asked for:", path, count(len(bad), "row"))}
-	for _, b := range bad[:min(len(bad), maxBadRows)] {
-		errs = append(errs, b)
+	return nil, &wrongRows{path, bad}
+}
+
+// wrongRows says what is wrong with a list.
+type wrongRows struct {
+	path string
+	bad  []*registry.RowError
+}
+
+func (e *wrongRows) Error() string {
+	lines := []string{fmt.Sprintf("%s: %s wrong, so nothing was asked for:", e.path, count(len(e.bad), "row"))}
+	for _, b := range e.bad[:min(len(e.bad), maxBadRows)] {
+		lines = append(lines, b.Error())
 	}
-	if more := len(bad) - maxBadRows; more > 0 {
-		errs = append(errs, fmt.Errorf("and %d more", more))
+	if more := len(e.bad) - maxBadRows; more > 0 {
+		lines = append(lines, fmt.Sprintf("and %d more", more))
 	}
-	return nil, errors.Join(errs...)
+	return strings.Join(lines, "\n")
 }
 
 func (s *session) file(path string) (io.ReadCloser, error) {
@@ -88,4 +99,14 @@ func oneID(arg string) (eid.ID, error) {
 		return id, usagef("%q is no device ID: %w", arg, err)
 	}
 	return id, nil
+}
+
+// output is where a command writes what is no report: a new file that is its
+// user's alone.
+func output(path string) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return nil, usageError{err}
+	}
+	return f, nil
 }
