@@ -10,8 +10,8 @@ import (
 type config struct {
 	Zone         string `json:"zone" doc:"DNS zone of the registry, and its name in every profile: never change it."`
 	Organization string `json:"organization" doc:"Name for people, in certificates. Counts when the authority is made."`
-	Data         string `json:"data" doc:"Folder for keys, certificates and the database; made with mode 0700."`
-	Store        string `json:"store" doc:"SQLite file, or postgres://...; empty for registry.db in the data folder."`
+	Data         string `json:"data" doc:"Folder for keys, certificates and the database; made with mode 0700. Paths start where the program does."`
+	Store        string `json:"store" doc:"SQLite file, or postgres://...; empty for registry.db in the data folder. One process at a time."`
 	Operator     string `json:"operator" doc:"Account that runs the registry; made at the first start, with a token in DATA/operator.token."`
 
 	Listen  string   `json:"listen" doc:"Address of the API over HTTPS."`

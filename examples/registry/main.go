@@ -8,6 +8,10 @@
 //	go run ./examples/registry init             make the data folder and the operator's token, and end
 //	go run ./examples/registry maker LIST       play a device maker: keys and signed claims for a list
 //
+// One process runs a registry: the zone lives in its memory, so a second one would
+// not see what the first one publishes. A larger registry publishes to name
+// servers of its own instead, see package dane/publish.
+//
 // The first start makes what it needs in the data folder, with mode 0700: keys,
 // certificates, an SQLite database, and operator.token, with which iotreg makes
 // everything else. Send it SIGTERM or SIGINT to end it; exit status 0 means that

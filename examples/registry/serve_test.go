@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -174,4 +175,21 @@ func TestEndsWhileStarting(t *testing.T) {
 	cancel()
 	code := run(ctx, []string{"-data", filepath.Join(t.TempDir(), "data")}, io.Discard, io.Discard)
 	require.NotEqual(t, 2, code)
+}
+
+// TestStreamsEndAtOnce: who watches a job does not keep the program, and other
+// calls do not feel that it is to end.
+func TestStreamsEndAtOnce(t *testing.T) {
+	t.Parallel()
+	ending, end := context.WithCancel(t.Context())
+	h := streamsUntil(ending, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		end()
+		if strings.HasSuffix(r.URL.Path, "/events") {
+			<-r.Context().Done()
+		}
+		require.Equal(t, strings.HasSuffix(r.URL.Path, "/events"), r.Context().Err() != nil)
+	}))
+	for _, path := range []string{"/v1/jobs/1", "/v1/jobs/1/events"} {
+		h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, nil))
+	}
 }

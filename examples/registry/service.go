@@ -3,28 +3,17 @@ package main
 import (
 	"context"
 	"crypto"
-	"crypto/x509"
-	"database/sql"
-	"encoding/pem"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"runtime"
-	"strings"
 	"time"
-
-	"github.com/jackc/pgx/v5/pgxpool"
-	_ "modernc.org/sqlite" // pure Go, so that it needs no C compiler
 
 	"github.com/iotregistry/sdk/dane/publish"
 	"github.com/iotregistry/sdk/examples/internal/keys"
-	"github.com/iotregistry/sdk/profile"
 	"github.com/iotregistry/sdk/registry"
-	"github.com/iotregistry/sdk/registry/postgres"
-	"github.com/iotregistry/sdk/registry/sqlite"
 	"github.com/iotregistry/sdk/registry/web"
 	"github.com/iotregistry/sdk/registry/web/metrics"
 	"github.com/iotregistry/sdk/transfer"
@@ -156,111 +145,4 @@ func undo(p policyCfg) time.Duration {
 		return -1
 	}
 	return p.Undo.std()
-}
-
-// store opens the database.
-func (s *service) store(ctx context.Context) (registry.Store, error) {
-	name := s.cfg.Store
-	if strings.HasPrefix(name, "postgres://") || strings.HasPrefix(name, "postgresql://") {
-		pool, err := pgxpool.New(ctx, name)
-		if err != nil {
-			return nil, errors.New("store: this postgres:// DSN cannot be used: write postgres://USER@HOST/DATABASE?sslmode=verify-full, and the password into ~/.pgpass") // pgx's text may quote it
-		}
-		s.closers = append(s.closers, func() error { pool.Close(); return nil })
-		store, err := postgres.Open(ctx, pool, nil)
-		if err != nil {
-			return nil, fmt.Errorf("store: %w", err)
-		}
-		return store, nil
-	}
-	if name == "" {
-		name = s.path("registry.db")
-	}
-	db, err := sql.Open("sqlite", name)
-	if err != nil {
-		return nil, fmt.Errorf("store %s: %w", name, err)
-	}
-	s.closers = append(s.closers, db.Close)
-	store, err := sqlite.Open(ctx, db)
-	if err != nil {
-		return nil, fmt.Errorf("store %s: %w", name, err)
-	}
-	s.closers = append(s.closers, store.Close)
-	return store, nil
-}
-
-// authority is the one whose certificates are in the data folder: what devices
-// got from it must stay good, so that a new one is made once only.
-func (s *service) authority(ctx context.Context) (*profile.Authority, error) {
-	issuer, err := s.key(ctx, s.cfg.Keys.Issuer, "issuer")
-	if err != nil {
-		return nil, err
-	}
-	file := s.path("authority.pem")
-	chain, err := readChain(file)
-	if err == nil {
-		a, err := profile.LoadAuthority(s.cfg.Zone, chain, issuer)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", file, err)
-		}
-		return a, nil
-	}
-	if !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
-	}
-	root, err := s.key(ctx, s.cfg.Keys.Root, "root")
-	if err != nil {
-		return nil, err
-	}
-	a, err := profile.NewAuthority(profile.AuthorityConfig{
-		Registry: s.cfg.Zone, Organization: s.cfg.Organization, RootKey: root, IssuerKey: issuer,
-	})
-	if err != nil {
-		return nil, usageError{err}
-	}
-	return a, writeFile(file, certificates(a.Chain()))
-}
-
-func certificates(chain [][]byte) []byte {
-	var text []byte
-	for _, der := range chain {
-		text = append(text, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})...)
-	}
-	return text
-}
-
-func readChain(file string) (chain [][]byte, err error) {
-	text, err := os.ReadFile(file)
-	if err != nil {
-		return nil, err
-	}
-	for {
-		var block *pem.Block
-		if block, text = pem.Decode(text); block == nil {
-			return chain, nil
-		}
-		chain = append(chain, block.Bytes)
-	}
-}
-
-func (s *service) writePublicKey(name string, key crypto.PublicKey) error {
-	der, err := x509.MarshalPKIXPublicKey(key)
-	if err != nil {
-		return err
-	}
-	return writeFile(s.path(name), pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}))
-}
-
-// writeFile replaces a file whole or not at all.
-func writeFile(path string, data []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), ".new-*") // mode 0600
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name())
-	_, err = f.Write(data)
-	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), path)
 }
