@@ -3,13 +3,16 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"io"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/miekg/dns"
 	"github.com/stretchr/testify/require"
 
@@ -78,13 +81,47 @@ func (r *running) lookup(name string) *dnssec.Result {
 // everything as it was.
 func TestStory(t *testing.T) {
 	t.Parallel()
+	tellStory(t)
+}
+
+// TestStoryOnPostgres: the same where the records are in PostgreSQL.
+func TestStoryOnPostgres(t *testing.T) {
+	t.Parallel()
+	tellStory(t, "-store", newDatabase(t))
+}
+
+// newDatabase makes a database that goes with the test.
+func newDatabase(t *testing.T) string {
+	t.Helper()
+	dsn := os.Getenv("REGISTRY_POSTGRES")
+	if dsn == "" {
+		t.Skip("REGISTRY_POSTGRES names no PostgreSQL server")
+	}
+	u, err := url.Parse(dsn)
+	require.NoError(t, err)
+	conn, err := pgx.Connect(t.Context(), dsn)
+	require.NoError(t, err)
+	t.Cleanup(func() { conn.Close(context.Background()) })
+	name := strings.ToLower("service_" + rand.Text())
+	_, err = conn.Exec(t.Context(), "CREATE DATABASE "+name)
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		_, err := conn.Exec(context.Background(), "DROP DATABASE "+name+" WITH (FORCE)")
+		require.NoError(t, err)
+	})
+	u.Path = "/" + name
+	return u.String()
+}
+
+func tellStory(t *testing.T, args ...string) {
+	t.Helper()
 	dir := t.TempDir()
 	data := filepath.Join(dir, "data")
 	code, stdout, stderr := once(t, "maker", fleet, "-out", dir)
 	require.Zero(t, code, stderr)
 	require.Contains(t, stdout, "claims for 5 devices")
 
-	r := start(t, data)
+	r := start(t, data, args...)
 	ctx := t.Context()
 	parties := r.parties(dir)
 	parko, car, city := parties["parkoserv"], parties["carparkserv"], parties["ottawa"]
@@ -133,7 +170,7 @@ func TestStory(t *testing.T) {
 	require.NotContains(t, r.log.String(), token, "secrets never reach the log")
 	require.Zero(t, r.stop(), "%s", r.log)
 
-	again := start(t, data)
+	again := start(t, data, args...)
 	token2, ca2 := again.files()
 	require.Equal(t, []string{token, ca}, []string{token2, ca2}, "made once")
 	require.NotEmpty(t, again.lookup(current.Name).RRs, "the zone is whole before it is served")
@@ -160,9 +197,9 @@ func (r *running) files() (token, ca string) {
 	info, err := os.Stat(r.TokenFile)
 	require.NoError(r.t, err)
 	require.EqualValues(r.t, 0o600, info.Mode().Perm())
-	info, err = os.Stat(filepath.Join(r.Data, "registry.db"))
-	require.NoError(r.t, err)
-	require.EqualValues(r.t, 0o600, info.Mode().Perm())
+	if info, err := os.Stat(filepath.Join(r.Data, "registry.db")); err == nil {
+		require.EqualValues(r.t, 0o600, info.Mode().Perm())
+	}
 	info, err = os.Stat(r.Data)
 	require.NoError(r.t, err)
 	require.EqualValues(r.t, 0o700, info.Mode().Perm())
