@@ -3,23 +3,27 @@ package web_test
 import (
 	"context"
 	"crypto/tls"
+	"database/sql"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+	_ "modernc.org/sqlite"
 
 	"github.com/iotregistry/sdk/mno"
 	"github.com/iotregistry/sdk/registry"
 	"github.com/iotregistry/sdk/registry/audit"
 	"github.com/iotregistry/sdk/registry/eid"
+	"github.com/iotregistry/sdk/registry/sqlite"
 	"github.com/iotregistry/sdk/registry/web"
 	"github.com/iotregistry/sdk/transfer"
 )
@@ -175,34 +179,67 @@ func TestTheWorldsWordsForThem(t *testing.T) {
 	require.ErrorIs(t, err, registry.ErrInvalid)
 }
 
+// onDisk keeps the bench's records in a file. The result closes and opens it.
+func onDisk(t *testing.T, b *bench) (reopen func()) {
+	path := filepath.Join(t.TempDir(), "registry.db")
+	var db *sql.DB
+	var store *sqlite.Store
+	shut := func() {
+		require.NoError(t, store.Close())
+		require.NoError(t, db.Close())
+	}
+	open := func() {
+		var err error
+		db, err = sql.Open("sqlite", path)
+		require.NoError(t, err)
+		store, err = sqlite.Open(context.Background(), db)
+		require.NoError(t, err)
+		b.store.Store = store
+	}
+	open()
+	t.Cleanup(func() { b.front.Close(); shut() })
+	return func() { shut(); open() }
+}
+
 func TestIdempotencyKeys(t *testing.T) {
 	t.Parallel()
-	b := newBench(t)
-	ids := b.active(3)
-	once := b.as(parko).WithKey("order-4711")
-	want, err := once.Reset(t.Context(), registry.Options{}, ids...)
-	b.allDone(want, err)
+	for name, durable := range map[string]bool{"in memory": false, "on disk": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			reopen := func() {}
+			b := newBench(t, func(b *bench, _ *web.Config) {
+				if durable {
+					reopen = onDisk(t, b)
+				}
+			})
+			ids := b.active(3)
+			once := b.as(parko).WithKey("order-4711")
+			want, err := once.Reset(t.Context(), registry.Options{}, ids...)
+			b.allDone(want, err)
 
-	got, err := once.Reset(t.Context(), registry.Options{}, ids...)
-	require.NoError(t, err)
-	require.Equal(t, want, got, "the same call gets the same answer")
+			got, err := once.Reset(t.Context(), registry.Options{}, ids...)
+			require.NoError(t, err)
+			require.Equal(t, want, got, "the same call gets the same answer")
 
-	b.front.Close()
-	b.start()
-	once = b.as(parko).WithKey("order-4711")
-	got, err = once.Reset(t.Context(), registry.Options{}, ids...)
-	require.NoError(t, err)
-	require.Equal(t, want, got, "also after a restart")
+			b.front.Close()
+			reopen()
+			b.start()
+			once = b.as(parko).WithKey("order-4711")
+			got, err = once.Reset(t.Context(), registry.Options{}, ids...)
+			require.NoError(t, err)
+			require.Equal(t, want, got, "also after a restart")
 
-	_, err = once.Reset(t.Context(), registry.Options{}, ids[0])
-	require.ErrorIs(t, err, registry.ErrKeyReused)
-	var p *web.Problem
-	require.ErrorAs(t, err, &p)
-	require.Equal(t, http.StatusUnprocessableEntity, p.Status)
+			_, err = once.Reset(t.Context(), registry.Options{}, ids[0])
+			require.ErrorIs(t, err, registry.ErrKeyReused)
+			var p *web.Problem
+			require.ErrorAs(t, err, &p)
+			require.Equal(t, http.StatusUnprocessableEntity, p.Status)
 
-	more, err := b.as(parko).Reset(t.Context(), registry.Options{}, ids...)
-	b.allDone(more, err)
-	require.NotEqual(t, want, more, "without a key each call is a new one")
+			more, err := b.as(parko).Reset(t.Context(), registry.Options{}, ids...)
+			b.allDone(more, err)
+			require.NotEqual(t, want, more, "without a key each call is a new one")
+		})
+	}
 }
 
 func TestAJobHasItsKeyToo(t *testing.T) {
@@ -246,6 +283,9 @@ func TestOneOfManyRacersWins(t *testing.T) {
 		}
 		require.ErrorIs(t, err, registry.ErrRevision)
 		require.Equal(t, 2304, registry.Code(err))
+		var re *registry.Error
+		require.ErrorAs(t, err, &re)
+		require.Equal(t, id, re.Device)
 	}
 	require.Equal(t, 1, won)
 	d, err := b.as(parko).ChangeStatus(t.Context(), id, registry.StatusChange{Remove: []registry.Status{registry.StatusClientHold}})
