@@ -5,7 +5,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -103,6 +102,6 @@ func serve(t *testing.T, shell, command string) string {
 		require.NoError(t, run.Wait(), "it ends when it is told to: %s", &log)
 	})
 	line, err := bufio.NewReader(stdout).ReadString('\n')
-	require.NoError(t, err, fmt.Sprint(&log))
+	require.NoError(t, err, "it ended before it served")
 	return line
 }
