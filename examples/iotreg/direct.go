@@ -40,7 +40,7 @@ func direct[T any](s *session, items []T, key string, whole bool, call func(c *w
 	return r, nil
 }
 
-// idsCommand is a call on devices that is no job.
+// idsCall is a call on devices that is no job.
 type idsCall func(ctx context.Context, c *web.Client, opts registry.Options, ids []eid.ID) ([]registry.Result, error)
 
 func idsCommand(name, short string, do idsCall) command {

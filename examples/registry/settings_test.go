@@ -149,3 +149,18 @@ func TestFlagsOverride(t *testing.T) {
 	require.Empty(t, c.Operators, "not even the simulated one")
 	require.Equal(t, defaults().Listen, c.Listen)
 }
+
+// FuzzConfig: no file makes the program fail but by an error.
+func FuzzConfig(f *testing.F) {
+	for _, text := range []string{
+		"{}", "// a comment\n{\"zone\": \"a.example\"}", `{"operators": [{"account": "t", "es2": "https://%zz"}]}`, `{"work": "1h"}`, `{"rate": {"perSecond": 1e400}}`,
+	} {
+		f.Add([]byte(text))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		c := defaults()
+		if err := c.parse(text); err == nil {
+			_ = c.check()
+		}
+	})
+}
