@@ -14,6 +14,8 @@ import (
 	"github.com/iotregistry/sdk/dane"
 	"github.com/iotregistry/sdk/dane/dnssec"
 	"github.com/iotregistry/sdk/dane/dnssec/doh"
+	"github.com/iotregistry/sdk/examples/internal/term"
+	"github.com/iotregistry/sdk/registry/web"
 )
 
 // options are the flags that all commands share.
@@ -23,13 +25,28 @@ type options struct {
 	json    bool
 	timeout time.Duration
 	at      time.Time
+	api     apiOptions
 }
 
-func (o *options) register(fs *flag.FlagSet) {
+// register adds the flags that a command has beside its own.
+func (o *options) register(fs *flag.FlagSet, p peer) {
+	fs.BoolVar(&o.json, "json", false, "print one JSON object")
+	patience := 10 * time.Second
+	switch p {
+	case dnsPeer:
+		o.registerDNS(fs)
+	case apiPeer:
+		o.api.register(fs)
+		patience = time.Hour // for a job of a large fleet
+	default:
+		patience = time.Hour
+	}
+	fs.DurationVar(&o.timeout, "timeout", patience, "give up after this `time`")
+}
+
+func (o *options) registerDNS(fs *flag.FlagSet) {
 	fs.Func("server", "ask these DNS `servers`, in order: HOST[:PORT], tcp:// or tls://HOST[:PORT], or https://HOST/PATH, separated by commas (default: the system's resolvers)", o.setServers)
 	fs.StringVar(&o.anchor, "anchor", "", "trust the anchors in this `file`: DS or DNSKEY records, or XML of RFC 9718 (default: the IANA root anchors)")
-	fs.BoolVar(&o.json, "json", false, "print one JSON object")
-	fs.DurationVar(&o.timeout, "timeout", 10*time.Second, "give up after this `time`")
 	fs.Func("time", "judge as of this `time` (RFC 3339, such as 2026-06-01T12:00:00Z) instead of now", func(s string) (err error) {
 		o.at, err = time.Parse(time.RFC3339, s)
 		return err
@@ -92,20 +109,41 @@ func checkServer(addr string) error {
 
 // session is what a command works with.
 type session struct {
+	command  string
 	now      func() time.Time
-	resolver *dnssec.Resolver
+	resolver *dnssec.Resolver // of a DNS command
+	reg      *web.Client      // of a command of the API
+	stdin    io.Reader
+	stdout   io.Writer // for what is no report, such as an export
+	json     bool
+	progress *term.Reporter
 	close    func()
 }
 
-func (o *options) open() (*session, error) {
+func (o *options) open(p program, c command) (*session, error) {
 	if o.timeout <= 0 {
 		return nil, usagef("-timeout must be above zero")
 	}
-	s := &session{now: time.Now, resolver: &dnssec.Resolver{}, close: o.closeServers}
+	s := &session{
+		command: c.name, now: p.now, stdin: p.stdin, stdout: p.stdout, json: o.json,
+		progress: &term.Reporter{W: p.stderr}, close: o.closeServers,
+	}
+	switch c.peer {
+	case dnsPeer:
+		return s, o.openDNS(s)
+	case apiPeer:
+		var err error
+		s.reg, err = o.api.client(p)
+		return s, err
+	}
+	return s, nil
+}
+
+func (o *options) openDNS(s *session) error {
 	if !o.at.IsZero() {
 		s.now = func() time.Time { return o.at }
 	}
-	s.resolver.Now = s.now
+	s.resolver = &dnssec.Resolver{Now: s.now}
 	switch len(o.servers) {
 	case 0: // the system's
 	case 1:
@@ -114,17 +152,17 @@ func (o *options) open() (*session, error) {
 		s.resolver.Exchanger = o.servers
 	}
 	if o.anchor == "" {
-		return s, nil
+		return nil
 	}
 	f, err := os.Open(o.anchor)
 	if err != nil {
-		return nil, usageError{err}
+		return usageError{err}
 	}
 	defer f.Close()
 	if s.resolver.Anchors, err = dnssec.ParseAnchors(f); err != nil {
-		return nil, usagef("%s: %w", o.anchor, err)
+		return usagef("%s: %w", o.anchor, err)
 	}
-	return s, nil
+	return nil
 }
 
 func (o *options) closeServers() {

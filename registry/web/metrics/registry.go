@@ -95,6 +95,15 @@ func (e *Engine) firstTime(job string) bool {
 	return true
 }
 
+// Observe counts one request that was answered, by the pattern of http.ServeMux
+// that it had, "" for none: for fronts that tell it, as web.Config.Observe does.
+// What is counted so is not to be counted by Requests too.
+func (e *Engine) Observe(pattern, httpMethod string, status int, took time.Duration) {
+	route, method := route(pattern), method(httpMethod)
+	e.requests.Add(1, route, method, code(status))
+	e.durations.Observe(took.Seconds(), route, method)
+}
+
 // Requests counts what next answers. The route is the pattern by which an
 // [http.ServeMux] in next has found its handler, such as "/v1/devices/{id}", which
 // it leaves in the request; where there is none, it counts as "other". What stands
@@ -112,9 +121,7 @@ func (e *Engine) Requests(next http.Handler) http.Handler {
 			if !finished {
 				answer.code = http.StatusInternalServerError // it panicked, net/http hangs up
 			}
-			route, method := route(r.Pattern), method(r.Method)
-			e.requests.Add(1, route, method, code(answer.code))
-			e.durations.Observe(time.Since(begin).Seconds(), route, method)
+			e.Observe(r.Pattern, r.Method, answer.code, time.Since(begin))
 		}()
 		next.ServeHTTP(answer, r)
 		finished = true

@@ -121,3 +121,17 @@ func ExampleEngine() {
 	// Output:
 	// iotreg_http_requests_total{route="/v1/devices/{id}",method="GET",code="200"} 1
 }
+
+// TestObserve: what a front tells counts like what Requests sees.
+func TestObserve(t *testing.T) {
+	t.Parallel()
+	var s metrics.Set
+	e, err := s.Registry()
+	require.NoError(t, err)
+	e.Observe("GET /v1/devices/{id}", "GET", 200, 20*time.Millisecond)
+	e.Observe("", "FROB", 404, 0)
+	v := values(t, &s)
+	require.EqualValues(t, 1, v["iotreg_http_requests_total{code=200,method=GET,route=/v1/devices/{id}}"])
+	require.EqualValues(t, 1, v["iotreg_http_requests_total{code=404,method=other,route=other}"])
+	require.EqualValues(t, 1, v["iotreg_http_request_duration_seconds_bucket{le=0.025,method=GET,route=/v1/devices/{id}}"])
+}
