@@ -4,8 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"errors"
-	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -21,10 +19,7 @@ import (
 // terminal, in the second, and lines that must come of it.
 func walkthrough(t *testing.T) (first, second string, tells []string) {
 	t.Helper()
-	text, err := os.ReadFile("WALKTHROUGH.md")
-	if errors.Is(err, fs.ErrNotExist) {
-		text, err = os.ReadFile("README.md")
-	}
+	text, err := os.ReadFile("README.md")
 	require.NoError(t, err)
 	_, section, ok := strings.Cut("\n"+string(text), "\n## A registry of your own\n")
 	require.True(t, ok)

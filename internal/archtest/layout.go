@@ -12,7 +12,7 @@ var topLevel = map[string]string{
 	"registry": "room", "profile": "room", "dane": "room", "mno": "room", "transfer": "room",
 	"examples": "programs", "internal": "shared and not for users",
 	"doc.go": "the story", "go.mod": "module", "go.sum": "module",
-	"README.md": "first screen", "WALKTHROUGH.md": "until it is in README.md", "CHANGELOG.md": "what changed", "LICENSE": "Apache-2.0",
+	"README.md": "first screen", "CHANGELOG.md": "what changed", "LICENSE": "Apache-2.0",
 	"CONTRIBUTING.md": "how to work on it", "SECURITY.md": "how to report",
 	"docs": "longer texts", ".ci": "the checks", ".gitignore": "git", ".gitattributes": "git", ".git": "git",
 	"staticcheck.conf": "linter",
