@@ -76,6 +76,10 @@ func showDevice(ctx context.Context, s *session, c *web.Client, args []string) (
 	if err != nil {
 		return nil, err
 	}
+	code, err := c.Code(ctx, id)
+	if err != nil {
+		return nil, err
+	}
 	var pending string
 	if d.Pending != nil {
 		pending = fmt.Sprintf("to %s, at %s unless it is decided before", d.Pending.To, stamp(d.Pending.Due))
@@ -83,7 +87,7 @@ func showDevice(ctx context.Context, s *session, c *web.Client, args []string) (
 	return s.single(d,
 		pair{"device", d.ID}, pair{"model", d.Model + " " + d.Version}, pair{"provider", d.Sponsor}, pair{"owner", d.Owner},
 		pair{"operator", d.MNO}, pair{"profile", number(d.Profile)}, pair{"status", words(d.Statuses(s.now()))},
-		pair{"transfer", pending}, pair{"came from", d.From}, pair{"moved", stamp(d.Moved)}, pair{"can be undone until", stamp(d.Undo)},
+		pair{"code good until", stamp(code.Expires)}, pair{"transfer", pending}, pair{"came from", d.From}, pair{"moved", stamp(d.Moved)}, pair{"can be undone until", stamp(d.Undo)},
 		pair{"deleted", stamp(d.Deleted)}, pair{"can be restored until", stamp(d.Redeem)}, pair{"registered", stamp(d.Created)},
 	), nil
 }

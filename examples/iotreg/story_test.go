@@ -86,6 +86,9 @@ carparkserv: transfer incoming
 ottawa: transfer undo 1000000000000001
 ottawa: transfer approve 1000000000000001
 ottawa: codes 1000000000000002 -show
+carparkserv: device 1000000000000002
+ottawa: codes clear 1000000000000002
+parkoserv: codes clear 1000000000000002
 parkoserv: messages -limit 3
 seal: -
 ottawa: timeline 1000000000000001

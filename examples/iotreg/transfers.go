@@ -19,6 +19,9 @@ import (
 func transferCommands() []command {
 	return []command{
 		codesCommand(),
+		idsCommand("codes clear", "Take authorization codes out of use", func(ctx context.Context, c *web.Client, o registry.Options, ids []eid.ID) ([]registry.Result, error) {
+			return c.ClearCodes(ctx, o, ids...)
+		}),
 		transferCommand(),
 		idsCommand("transfer approve", "Let pending transfers of your devices happen", func(ctx context.Context, c *web.Client, o registry.Options, ids []eid.ID) ([]registry.Result, error) {
 			return c.ApproveTransfer(ctx, o, ids...)
