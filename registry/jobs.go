@@ -169,7 +169,8 @@ func (r *Registry) overIDs(do func(context.Context, Actor, Task, Options, []eid.
 //
 // With an idempotency key the same submission gives the same job, however often
 // it is made. A submission that an error of items or a crash interrupted leaves
-// a job that is never worked on; made again with its key it is loaded anew.
+// a job that is never worked on; made again with its key it is loaded anew. Jobs
+// are forgotten after Config.RequestTTL, as are the answers to other calls.
 func (r *Registry) Submit(ctx context.Context, actor Actor, b Batch, items iter.Seq2[Row, error]) (*Job, error) {
 	if err := r.maySubmit(actor, b); err != nil {
 		return nil, &Error{Op: string(b.Op), Err: err}
@@ -226,6 +227,9 @@ func (r *Registry) beginJob(ctx context.Context, actor Actor, b Batch) (j *store
 		j = &storedJob{Size: size, Job: Job{
 			Batch: b, ID: id, Account: actor.Account, Role: actor.Role, State: JobLoading, Created: now, Updated: now,
 		}}
+		if err := putTimers(ctx, tx, timerJob, now.Add(r.RequestTTL), id); err != nil {
+			return err
+		}
 		return tx.Put(ctx, TableJobs, jobRecord(j))
 	})
 	return j, err
@@ -491,6 +495,34 @@ func (r *Registry) CancelJob(ctx context.Context, actor Actor, id string) (*Job,
 	}
 	r.tellJob(&j.Job)
 	return &j.Job, nil
+}
+
+// forgetJobs removes jobs that were submitted long ago, with their results. One
+// that is still worked on is looked at again the next day.
+func (r *Registry) forgetJobs(ctx context.Context, ids []string) error {
+	for _, id := range ids {
+		err := r.store.Update(ctx, func(tx Tx) error {
+			j, err := getOne[storedJob](ctx, tx, TableJobs, id)
+			if err != nil || j == nil {
+				return err
+			}
+			if j.State == JobRunning {
+				return putTimers(ctx, tx, timerJob, r.now().Add(24*time.Hour), id)
+			}
+			parts, err := listKeys(ctx, tx, TableParts, Query{Parent: id})
+			if err != nil {
+				return err
+			}
+			if err := tx.Delete(ctx, TableParts, parts...); err != nil {
+				return err
+			}
+			return tx.Delete(ctx, TableJobs, id)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (r *Registry) tellJob(j *Job) {

@@ -215,6 +215,45 @@ func TestSubmitIsRepeatable(t *testing.T) {
 	require.NotEqual(t, first.ID, other.ID)
 }
 
+// Jobs are forgotten with the answers to other calls, but not while they run.
+func TestJobsAreForgotten(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, small)
+	ids := b.active(4)
+	done := b.submit(keyed(parko, "k"), registry.Batch{Op: registry.OpReset}, rowsOf(ids))
+	b.work(b.reg)
+	running := b.submit(parko, registry.Batch{Op: registry.OpReset}, rowsOf(ids))
+	_, err := b.reg.Submit(t.Context(), parko, registry.Batch{Op: registry.OpReset}, func(yield func(registry.Row, error) bool) {
+		_ = yield(registry.Row{ID: ids[0]}, nil) && yield(registry.Row{}, errDown)
+	})
+	require.ErrorIs(t, err, errDown)
+	left := func() (ids []string) {
+		jobs, err := b.reg.Jobs(t.Context(), root, "", 0)
+		require.NoError(t, err)
+		for _, j := range jobs {
+			ids = append(ids, j.ID)
+		}
+		return ids
+	}
+	require.Len(t, left(), 3)
+	b.wait(registry.DefaultRequestTTL)
+	_, err = b.reg.Resume(t.Context(), root)
+	require.NoError(t, err)
+	require.Equal(t, []string{running.ID}, left())
+	_, err = b.reg.Job(t.Context(), parko, done.ID)
+	require.ErrorIs(t, err, registry.ErrNoJob)
+	b.work(b.reg)
+	b.wait(24 * time.Hour)
+	_, err = b.reg.Resume(t.Context(), root)
+	require.NoError(t, err)
+	require.Empty(t, left())
+	require.NoError(t, b.store.View(t.Context(), func(tx registry.Tx) error {
+		parts, err := tx.List(t.Context(), registry.TableParts, registry.Query{})
+		require.Empty(t, parts)
+		return err
+	}))
+}
+
 func TestSubmitRefuses(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)

@@ -20,6 +20,7 @@ const (
 	timerTransfer = "transfer" // give a device whose transfer was not decided its new profile
 	timerPurge    = "purge"    // forget a deleted device
 	timerExpiring = "expiring" // tell the sponsor that a certificate ends
+	timerJob      = "job"      // forget a job
 )
 
 // expiryNotice is how long before a certificate's end its device's sponsor is
@@ -129,6 +130,8 @@ func (r *Registry) fireKind(ctx context.Context, kind string, about []string) (i
 			return r.endOverlaps(ctx, ids)
 		}
 		return r.tellExpiring(ctx, ids)
+	case timerJob:
+		return 0, r.forgetJobs(ctx, about)
 	case timerTransfer, timerPurge:
 		ids := make([]eid.ID, len(about))
 		for i, a := range about {
