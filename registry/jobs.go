@@ -432,7 +432,8 @@ func (r *Registry) JobResults(ctx context.Context, actor Actor, id string, from 
 			if c.Results == nil && j.State != JobCancelled {
 				return
 			}
-			for _, res := range c.outcome(j.Op)[max(from-n*j.Size, 0):] {
+			all := c.outcome(j.Op)
+			for _, res := range all[min(max(from-n*j.Size, 0), len(all)):] { // the last part is shorter
 				if !yield(res, nil) {
 					return
 				}
