@@ -119,7 +119,7 @@ func (r *Registry) addCredential(ctx context.Context, actor Actor, c Credential,
 			return err
 		}
 		if a == nil {
-			return fmt.Errorf("%w: %q", ErrUnknown, c.Account)
+			return fmt.Errorf("%w: %.64q", ErrUnknown, c.Account)
 		}
 		old, err := getOne[Credential](ctx, tx, TableCredentials, c.ID)
 		switch {

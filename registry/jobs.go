@@ -172,7 +172,7 @@ func (r *Registry) overIDs(do func(context.Context, Actor, Task, Options, []eid.
 // a job that is never worked on; made again with its key it is loaded anew.
 func (r *Registry) Submit(ctx context.Context, actor Actor, b Batch, items iter.Seq2[Row, error]) (*Job, error) {
 	if err := r.maySubmit(actor, b); err != nil {
-		return nil, &Error{Op: string(b.Op), Err: err}
+		return nil, &Error{Op: opJob, Err: err} // the operation may be anything yet
 	}
 	j, err := r.beginJob(ctx, actor, b)
 	if err == nil {
@@ -192,7 +192,7 @@ func (r *Registry) maySubmit(actor Actor, b Batch) error {
 	}
 	switch {
 	case !slices.Contains([]Op{OpImport, OpActivate, OpTransfer, OpReset, OpSwitch, OpDelete, OpRestore}, b.Op):
-		return fmt.Errorf("%w: %q is no operation of jobs", ErrInvalid, b.Op)
+		return fmt.Errorf("%w: %.40q is no operation of jobs", ErrInvalid, b.Op)
 	case len(actor.Key) > maxKey:
 		return fmt.Errorf("%w: the idempotency key is longer than %d bytes", ErrInvalid, maxKey)
 	}

@@ -148,7 +148,7 @@ func (r *Registry) ack(ctx context.Context, tx Tx, actor Actor, ids []string) er
 	for i, id := range ids {
 		stamp, name, ok := strings.Cut(id, "/")
 		if !ok || name == "" || len(stamp) != len(stampOf(r.now())) || stamp > stampOf(r.now()) {
-			return fmt.Errorf("%w: %q is no message of yours", ErrInvalid, id)
+			return fmt.Errorf("%w: %.80q is no message of yours", ErrInvalid, id)
 		}
 		keys[i] = actor.Account + "/" + id
 	}
