@@ -176,7 +176,11 @@ func answer(w http.ResponseWriter, status int, contentType string, v any) error 
 var errNotModified = errors.New("not modified")
 
 // shape bounds requests, whose size their route bounds.
-var shape = strictjson.Limits{Depth: 8, Names: 4 << 20, Members: 64, Unknown: true}
+var shape = strictjson.Limits{Depth: 8, Names: 4 << 20, Members: 64, Elements: maxItems, Unknown: true}
+
+// maxItems is how many devices one call takes: each costs a kilobyte of memory until
+// it is answered, however few bytes it has in the request.
+const maxItems = 100_000
 
 // decode reads the call's body as JSON.
 func (c *call) decode(v any) error {
@@ -187,7 +191,10 @@ func (c *call) decode(v any) error {
 	if err != nil {
 		return unreadable(err)
 	}
-	if err := strictjson.Decode(data, v, shape); err != nil {
+	switch err := strictjson.Decode(data, v, shape); {
+	case errors.Is(err, strictjson.ErrElements):
+		return ErrTooLarge
+	case err != nil:
 		return fmt.Errorf("%w: body: %w", registry.ErrInvalid, err)
 	}
 	return nil

@@ -48,7 +48,7 @@ type Config struct {
 	// pattern of http.ServeMux that they are for: "/rdap/", "GET /metrics".
 	Extra map[string]http.Handler
 
-	MaxBody    int64         // bytes of a request's body; 0 means DefaultMaxBody
+	MaxBody    int64         // bytes of a request's body, which has 100,000 items at most; 0 means DefaultMaxBody
 	MaxJob     int64         // the same of POST /v1/jobs and /v1/claims; 0 means DefaultMaxJob
 	MaxLists   int           // of these at once; 0 means DefaultMaxLists
 	MaxStreams int           // event streams at once; 0 means DefaultMaxStreams

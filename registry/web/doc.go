@@ -16,7 +16,7 @@
 // client turns into the engine's error again. The header Idempotency-Key makes a
 // call repeatable ([registry.Actor]). A device's ETag is its revision.
 //
-// Requests are bounded in bytes and shape, and members that are not in the
+// Requests are bounded in bytes and shape, bulk calls to 100,000 items, and members that are not in the
 // document are refused. Lists come in pages: "next" of an answer is "after" of
 // the following request. What is too much for one call is a job.
 //

@@ -212,6 +212,9 @@ func (in *jobReader) item() (registry.Row, error) {
 	if err := strictjson.Decode(raw, &r, strictjson.Limits{Depth: 1, Names: 64, Unknown: true}); err != nil {
 		return registry.Row{}, in.bad(err)
 	}
+	if r.Device.IsZero() {
+		return registry.Row{}, fmt.Errorf("%w: it names no device", registry.ErrInvalid)
+	}
 	return r.row(), nil
 }
 
