@@ -58,12 +58,14 @@ const grace = 5 * time.Second
 // run has the route answer. Lists are held in memory, so only some at once.
 func (s *Server) run(c *call, rt *route) error {
 	if rt.long && rt.in != nil {
-		select {
-		case s.lists <- struct{}{}:
-			defer func() { <-s.lists }()
-		default:
+		if rt.roles != nil && !slices.Contains(rt.roles, c.actor.Role) {
+			return &registry.Error{Op: "job", Err: registry.ErrForbidden} // the engine asks when it has the list
+		}
+		back, ok := s.lists.take(c.actor.Account)
+		if !ok {
 			return &rateError{grace}
 		}
+		defer back()
 	}
 	return rt.run(s, c)
 }

@@ -50,8 +50,8 @@ type Config struct {
 
 	MaxBody    int64         // bytes of a request's body, which has 100,000 items at most; 0 means DefaultMaxBody
 	MaxJob     int64         // the same of POST /v1/jobs and /v1/claims; 0 means DefaultMaxJob
-	MaxLists   int           // of these at once; 0 means DefaultMaxLists
-	MaxStreams int           // event streams at once; 0 means DefaultMaxStreams
+	MaxLists   int           // of these at once, half of them of one account; 0 means DefaultMaxLists
+	MaxStreams int           // event streams at once, half of them of one account; 0 means DefaultMaxStreams
 	Timeout    time.Duration // for one call; 0 means DefaultTimeout
 	StreamTime time.Duration // for a submission, a list of claims or an export of the audit trail; 0 means DefaultStreamTime
 	Watch      time.Duration // how long an event stream lasts at most; 0 means DefaultWatch

@@ -26,10 +26,9 @@ type Server struct {
 	Config
 	mux *http.ServeMux
 
-	lists chan struct{} // holds one for each that is read
+	lists, streams *shares
 
 	mu       sync.Mutex
-	streams  int
 	watchers map[string]map[chan struct{}]struct{} // by job
 }
 
@@ -38,7 +37,7 @@ func New(cfg Config) (*Server, error) {
 	if err := cfg.check(); err != nil {
 		return nil, err
 	}
-	s := &Server{Config: cfg, mux: http.NewServeMux(), lists: make(chan struct{}, cfg.MaxLists), watchers: map[string]map[chan struct{}]struct{}{}}
+	s := &Server{Config: cfg, mux: http.NewServeMux(), lists: newShares(cfg.MaxLists), streams: newShares(cfg.MaxStreams), watchers: map[string]map[chan struct{}]struct{}{}}
 	for _, rt := range routes() {
 		s.mux.Handle(rt.pattern(), s.handler(rt))
 	}
