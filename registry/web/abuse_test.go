@@ -1,10 +1,17 @@
 package web_test
 
 import (
+	"crypto/tls"
+	"crypto/x509"
+	"io"
 	"iter"
 	"net/http"
+	"net/http/httptest"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -71,4 +78,158 @@ func TestStreamsAreForEachInTurn(t *testing.T) {
 	require.NoError(t, watch(parko))
 	require.ErrorIs(t, watch(parko), web.ErrRate, "it has its share")
 	require.NoError(t, watch(carPark))
+}
+
+// Whoever shows no credential is bounded by address, and nobody else with them.
+func TestStrangersAreHeldBack(t *testing.T) {
+	t.Parallel()
+	var asked []string
+	var mu sync.Mutex
+	b := newBench(t, func(_ *bench, c *web.Config) {
+		c.Strangers = allow(func(address string) (bool, time.Duration) {
+			mu.Lock()
+			defer mu.Unlock()
+			asked = append(asked, address)
+			return len(asked) <= 3, 1500 * time.Millisecond
+		})
+	})
+	for i, header := range [][]string{nil, {"Authorization", "Bearer iotreg_x"}, {"Authorization", "Basic eA=="}, {"Authorization", "Bearer iotreg_x"}} {
+		res, text := b.raw(registry.Actor{}, http.MethodGet, "/v1/me", "", header...)
+		if i < 3 {
+			require.Equal(t, http.StatusUnauthorized, res.StatusCode, text)
+			continue
+		}
+		require.Equal(t, http.StatusTooManyRequests, res.StatusCode, text)
+		require.Equal(t, "2", res.Header.Get("Retry-After"))
+		require.Equal(t, "rate", problem(t, text).Kind)
+	}
+	_, err := b.as(parko).Me(t.Context())
+	require.NoError(t, err, "who is known does not pay for others at its address")
+	require.Equal(t, slices.Repeat([]string{"127.0.0.1"}, 4), asked)
+}
+
+func TestStrangersAreHeldBackUnlessToldOtherwise(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	last := 0
+	for range 2 * web.DefaultStrangers {
+		res, _ := b.raw(registry.Actor{}, http.MethodGet, "/v1/me", "")
+		last = res.StatusCode
+	}
+	require.Equal(t, http.StatusTooManyRequests, last)
+}
+
+type allow func(string) (bool, time.Duration)
+
+func (f allow) Allow(name string) (bool, time.Duration) { return f(name) }
+
+func TestWhoseAddressARequestHas(t *testing.T) {
+	t.Parallel()
+	for remote, want := range map[string]string{
+		"192.0.2.1:1234":        "192.0.2.1",
+		"[2001:db8:1:2:3::4]:1": "2001:db8:1:2::/64", // one caller has all of it
+		"[::ffff:192.0.2.1]:1":  "192.0.2.1",
+		"[fe80::1%eth0]:1":      "fe80::/64",
+		"@":                     "@", // a socket of the file system
+	} {
+		require.Equal(t, want, web.AddressOf(remote))
+	}
+}
+
+// A browser adds its user's client certificate to what any page makes it send.
+func TestOtherSitesCannotUseACertificate(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	cert, key := selfSigned(t)
+	_, err := b.reg.TrustCertificate(t.Context(), parko, parko.Account, "browser", cert, 0)
+	require.ErrorIs(t, err, registry.ErrForbidden)
+	_, err = b.reg.TrustCertificate(t.Context(), root, parko.Account, "browser", cert, 0)
+	require.NoError(t, err)
+	front := httptest.NewUnstartedServer(b.srv)
+	front.TLS = b.srv.TLSConfig(nil)
+	front.StartTLS()
+	defer front.Close()
+	tr := front.Client().Transport.(*http.Transport).Clone()
+	tr.TLSClientConfig.Certificates = []tls.Certificate{{Certificate: [][]byte{cert.Raw}, PrivateKey: key}}
+	const list = "Device ID\n1\n"
+	for name, c := range map[string]struct {
+		method, path, body string
+		headers            []string
+		status             int
+	}{
+		"no browser":                    {"POST", "/v1/jobs?op=reset", list, []string{"Content-Type", "text/csv"}, 202},
+		"a page of ours":                {"POST", "/v1/jobs?op=reset", list, []string{"Content-Type", "text/csv", "Sec-Fetch-Site", "same-origin", "Origin", front.URL}, 202},
+		"a page of another site":        {"POST", "/v1/jobs?op=reset", list, []string{"Content-Type", "text/csv", "Sec-Fetch-Site", "cross-site", "Origin", "https://evil.example"}, 403},
+		"a page of a sibling":           {"POST", "/v1/jobs?op=reset", list, []string{"Content-Type", "text/csv", "Sec-Fetch-Site", "same-site", "Origin", "https://other.iotregistry.ca"}, 403},
+		"an old browser":                {"POST", "/v1/jobs?op=reset", list, []string{"Content-Type", "text/csv", "Origin", "https://evil.example"}, 403},
+		"a page without origin":         {"POST", "/v1/jobs?op=reset", list, []string{"Content-Type", "text/csv", "Origin", "null"}, 403},
+		"a form":                        {"POST", "/v1/jobs?op=reset", list, []string{"Content-Type", "text/plain"}, 415},
+		"a form that says it is JSON":   {"POST", "/v1/activate", `{"devices":["1"]}`, []string{"Content-Type", "text/plain; application/json"}, 415},
+		"two types":                     {"POST", "/v1/activate", `{"devices":["1"]}`, []string{"Content-Type", "text/plain, application/json"}, 415},
+		"a blob without type":           {"POST", "/v1/activate", `{"devices":["1"]}`, nil, 415},
+		"deletion":                      {"DELETE", "/v1/credentials/x", "", []string{"Sec-Fetch-Site", "cross-site"}, 403},
+		"a link to what can be read":    {"GET", "/v1/me", "", []string{"Sec-Fetch-Site", "cross-site"}, 200},
+		"a token, which no browser has": {"GET", "/v1/me", "", []string{"Sec-Fetch-Site", "cross-site", "Authorization", "Bearer " + string(b.tokens[parko.Account])}, 200},
+	} {
+		r, err := http.NewRequestWithContext(t.Context(), c.method, front.URL+c.path, strings.NewReader(c.body))
+		require.NoError(t, err)
+		for i := 0; i+1 < len(c.headers); i += 2 {
+			r.Header.Set(c.headers[i], c.headers[i+1])
+		}
+		res, err := (&http.Client{Transport: tr}).Do(r)
+		require.NoError(t, err)
+		text, err := io.ReadAll(res.Body)
+		res.Body.Close()
+		require.NoError(t, err)
+		require.Equal(t, c.status, res.StatusCode, "%s: %s", name, text)
+		require.Empty(t, res.Header.Get("Access-Control-Allow-Origin"), name)
+	}
+}
+
+// What a request says by its token counts; what its connection says is not asked
+// then, be it of another account, of none, or out of date.
+func TestTokenAndCertificateDisagree(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	cert, _ := selfSigned(t)
+	_, err := b.reg.TrustCertificate(t.Context(), root, parko.Account, "box", cert, 0)
+	require.NoError(t, err)
+	expired := *cert
+	expired.NotAfter = b.clock().Add(-time.Second)
+	early := *cert
+	early.NotBefore = b.clock().Add(time.Second)
+	other, _ := selfSigned(t)
+	for name, c := range map[string]struct {
+		cert  *x509.Certificate
+		token string
+		want  string
+	}{
+		"the certificate alone":                           {cert, "", "parkoserv"},
+		"one that has expired":                            {&expired, "", ""},
+		"one that is not valid yet":                       {&early, "", ""},
+		"one that nobody has":                             {other, "", ""},
+		"a token of another account":                      {cert, "Bearer " + string(b.tokens[city.Account]), "ottawa"},
+		"a token, and an expired certificate":             {&expired, "Bearer " + string(b.tokens[city.Account]), "ottawa"},
+		"a wrong token is not saved by a certificate":     {cert, "Bearer iotreg_wrong", ""},
+		"nor is another scheme":                           {cert, "Basic eA==", ""},
+		"a certificate that only stands behind the first": {other, "", ""},
+	} {
+		r := httptest.NewRequest(http.MethodGet, "/v1/me", nil)
+		r.TLS = &tls.ConnectionState{PeerCertificates: []*x509.Certificate{c.cert, cert}}
+		if c.token != "" {
+			r.Header.Set("Authorization", c.token)
+		}
+		actor, err := b.srv.Authenticate(r)
+		if c.want == "" {
+			require.ErrorIs(t, err, registry.ErrUnauthentic, name)
+			continue
+		}
+		require.NoError(t, err, name)
+		require.Equal(t, c.want, actor.Account, name)
+	}
+	r := httptest.NewRequest(http.MethodGet, "/v1/me", nil)
+	r.Header.Add("Authorization", "Bearer "+string(b.tokens[city.Account]))
+	r.Header.Add("Authorization", "Bearer "+string(b.tokens[root.Account]))
+	_, err = b.srv.Authenticate(r)
+	require.ErrorIs(t, err, registry.ErrUnauthentic, "two tokens are none")
 }

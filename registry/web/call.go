@@ -74,7 +74,7 @@ func (s *Server) run(c *call, rt *route) error {
 func (s *Server) enter(c *call, rt *route) (err error) {
 	if !rt.public {
 		if c.actor, err = s.authenticate(c.ctx, c.r); err != nil {
-			return err
+			return s.stranger(c.r, err)
 		}
 		visitOf(c.r).account = c.actor.Account
 		if err := s.admit(c.actor.Account); err != nil {

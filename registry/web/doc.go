@@ -9,8 +9,9 @@
 //
 // # What holds for every call
 //
-// Callers prove themselves by a bearer token (RFC 6750) or the key of their TLS
-// client certificate. Bulk calls answer 200 with one result per item, in their
+// Callers prove themselves by a bearer token (RFC 6750) or, where they send none,
+// the key of their TLS client certificate, by which a page of another site in a
+// browser cannot change anything. Bulk calls answer 200 with one result per item, in their
 // order, also where items are refused; what is refused as a whole is a problem
 // document (RFC 9457) with the engine's kind and its EPP result code, which the
 // client turns into the engine's error again. The header Idempotency-Key makes a
@@ -23,8 +24,9 @@
 // # What this does not protect from
 //
 // Tokens travel as they are: serve TLS only. Behind a proxy that ends TLS, client
-// certificates do not arrive. Config.Limiter knows accounts, so that requests
-// without a credential are for a proxy to slow down. Idempotency keys do not keep
+// certificates do not arrive. Config.Strangers bounds refused credentials, not
+// connections and not the three routes that are everybody's: those are for a proxy
+// to slow down. Idempotency keys do not keep
 // a repeated call from drawing new authorization codes, or from making another
 // token.
 package web
