@@ -1,8 +1,11 @@
 package web_test
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/json"
+	"fmt"
 	"io"
 	"iter"
 	"net/http"
@@ -232,4 +235,20 @@ func TestTokenAndCertificateDisagree(t *testing.T) {
 	r.Header.Add("Authorization", "Bearer "+string(b.tokens[root.Account]))
 	_, err = b.srv.Authenticate(r)
 	require.ErrorIs(t, err, registry.ErrUnauthentic, "two tokens are none")
+}
+
+// The text of an error that wraps what another part has met is the operator's.
+func TestWhatGoesOnInsideStaysInside(t *testing.T) {
+	t.Parallel()
+	for _, kind := range []error{context.DeadlineExceeded, context.Canceled, registry.ErrClosed, registry.ErrConflict, errDown} {
+		b := newBench(t)
+		b.store.set(fmt.Errorf("connect to user=registry host=10.0.0.5: %w", kind))
+		res, text := b.raw(registry.Actor{}, http.MethodGet, "/v1/me", "", "Authorization", "Bearer iotreg_x")
+		require.NotContains(t, text, "10.0.0.5")
+		require.NotContains(t, text, "secret")
+		require.Equal(t, registry.Kind(kind), problem(t, text).Kind, res.Status)
+		data, err := json.Marshal(registry.Result{Err: &registry.Error{Op: "activate", Err: fmt.Errorf("host=10.0.0.5: %w", kind)}})
+		require.NoError(t, err)
+		require.NotContains(t, string(data), "10.0.0.5")
+	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/iotregistry/sdk/registry"
@@ -92,15 +93,17 @@ const (
 	kindInternal  = "internal"
 )
 
-// kinds is the one table of what an error is over HTTP. Words that package
-// registry has too are found by its Kind; those before them are ours and are
-// looked for first.
-var kinds = []struct {
+type kind struct {
 	word   string
 	err    error // nil: of package registry
 	status int
 	title  string
-}{
+}
+
+// kinds is the one table of what an error is over HTTP. Words that package
+// registry has too are found by its Kind; those before them are ours and are
+// looked for first.
+var kinds = []kind{
 	{"rate", ErrRate, http.StatusTooManyRequests, "Too many requests"},
 	{"not-ready", ErrNotReady, http.StatusServiceUnavailable, "Registry not ready"},
 	{"too-large", ErrTooLarge, http.StatusRequestEntityTooLarge, "Request too large"},
@@ -147,6 +150,14 @@ func kindOf(err error) string {
 	return registry.Kind(err)
 }
 
+// detailOf returns the text of err for callers.
+func detailOf(err error) string {
+	if slices.ContainsFunc(kinds, func(k kind) bool { return k.err != nil && errors.Is(err, k.err) }) {
+		return err.Error()
+	}
+	return registry.Detail(err)
+}
+
 // errorOf makes the error of a word that kindOf has given.
 func errorOf(word, text string) error {
 	for _, k := range kinds {
@@ -166,8 +177,7 @@ type said struct {
 func (e *said) Error() string { return e.text }
 func (e *said) Unwrap() error { return e.is }
 
-// problemOf describes err. The text of an internal error is the registry's own
-// affair and stays here.
+// problemOf describes err, in words that callers may see.
 func problemOf(err error) *Problem {
 	p := &Problem{Kind: kindOf(err), Code: registry.Code(err), Retryable: registry.Retryable(err)}
 	p.Type, p.Status, p.Title = typePrefix+p.Kind, http.StatusInternalServerError, "Registry failed"
@@ -176,12 +186,12 @@ func problemOf(err error) *Problem {
 			p.Status, p.Title = k.status, k.title
 		}
 	}
-	p.Detail = err.Error()
+	p.Detail = detailOf(err)
 	var re *registry.Error
 	if errors.As(err, &re) {
 		p.Op, p.Device = re.Op, re.Device
 		if re.Err != nil {
-			p.Detail = re.Err.Error()
+			p.Detail = detailOf(re.Err)
 		}
 	}
 	if p.Kind == kindInternal {
