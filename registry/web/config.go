@@ -54,7 +54,7 @@ type Config struct {
 
 	// Observe, where given, learns of each request when it has been answered.
 	// Route is the pattern, such as "GET /v1/devices/{id}", and "" where there is
-	// none. It must not wait.
+	// none; a method that is none of HTTP's common ones is "other". It must not wait.
 	Observe func(route, method string, status int, took time.Duration)
 
 	// Extra are handlers that this server also serves, to everybody, by the
