@@ -252,3 +252,57 @@ func TestWhatGoesOnInsideStaysInside(t *testing.T) {
 		require.NotContains(t, string(data), "10.0.0.5")
 	}
 }
+
+// What stands around the API learns which route it was, and no word that a caller
+// made up: such are labels of metrics.
+func TestWhoCountsSeesRoutes(t *testing.T) {
+	t.Parallel()
+	seen := make(chan string, 10)
+	b := newBench(t, func(_ *bench, c *web.Config) {
+		c.Observe = func(route, method string, _ int, _ time.Duration) { seen <- method + " by " + route }
+	})
+	for _, c := range []struct{ method, path, route, observed string }{
+		{"GET", "/v1/devices/1", "GET /v1/devices/{id}", "GET by GET /v1/devices/{id}"},
+		{"GET", "/nothing", "", "GET by "},
+		{"BREW", "/v1/me", "", "other by "},
+	} {
+		r := httptest.NewRequest(c.method, c.path, nil)
+		b.srv.ServeHTTP(httptest.NewRecorder(), r)
+		require.Equal(t, c.route, r.Pattern)
+		require.Equal(t, c.observed, <-seen)
+	}
+}
+
+// A credential to be revoked that is none is no reason to doubt the caller's own.
+func TestRevokingWhatIsNoCredential(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	theirs, err := b.as(root).Credentials(t.Context(), carPark.Account)
+	require.NoError(t, err)
+	var answers []string
+	for _, id := range []string{"t-none", theirs[0].ID} {
+		res, text := b.raw(parko, http.MethodDelete, "/v1/credentials/"+id, "")
+		require.Equal(t, http.StatusBadRequest, res.StatusCode, text)
+		require.Empty(t, res.Header.Get("WWW-Authenticate"))
+		answers = append(answers, problem(t, text).Detail)
+	}
+	require.Equal(t, answers[0], answers[1], "which credentials others have is not told")
+}
+
+// Stores differ in what a key may be, so that no key of another kind gets there.
+func TestKeysAreText(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	for _, path := range []string{"/v1/jobs/%00", "/v1/jobs/%ff", "/v1/jobs/" + strings.Repeat("x", 600), "/v1/devices?after=%00", "/v1/devices?after=%ff",
+		"/v1/messages?after=" + strings.Repeat("x", 600), "/v1/accounts/%0a", "/v1/accounts?after=%7f"} {
+		res, text := b.raw(root, http.MethodGet, path, "")
+		require.Equal(t, http.StatusBadRequest, res.StatusCode, "%.40s %s", path, text)
+		require.Equal(t, "invalid", problem(t, text).Kind)
+		require.Less(t, len(text), 500)
+	}
+	for _, id := range []string{`0000000000001/\u0000`, `0000000000001/` + strings.Repeat("x", 600)} {
+		res, text := b.raw(root, http.MethodPost, "/v1/messages/ack", `{"ids":["`+id+`"]}`)
+		require.Equal(t, http.StatusBadRequest, res.StatusCode, text)
+		require.Contains(t, problem(t, text).Detail, "no message of yours")
+	}
+}

@@ -84,10 +84,16 @@ func (s *Server) enter(c *call, rt *route) (err error) {
 	if c.query, err = url.ParseQuery(c.r.URL.RawQuery); err != nil {
 		return fmt.Errorf("%w: the query cannot be read", registry.ErrInvalid)
 	}
+	if !isKey(c.r.URL.Path) {
+		return fmt.Errorf("%w: the path is longer than any of the API's, or has other characters", registry.ErrInvalid)
+	}
 	for name, values := range c.query {
 		known := slices.ContainsFunc(rt.query, func(p param) bool { return p.name == name })
 		if !known || len(values) != 1 {
 			return fmt.Errorf("%w: query parameter %.40q is not known here, or there twice", registry.ErrInvalid, name)
+		}
+		if !isKey(values[0]) {
+			return fmt.Errorf("%w: query parameter %s is longer than any, or has other characters", registry.ErrInvalid, name)
 		}
 	}
 	if rt.method != http.MethodGet {
@@ -95,6 +101,14 @@ func (s *Server) enter(c *call, rt *route) (err error) {
 	}
 	return err
 }
+
+// isKey reports whether text, or a part of it, may be a key of the store: all that
+// the registry gives out are short and of printable ASCII characters.
+func isKey(text string) bool {
+	return len(text) <= maxKey && !strings.ContainsFunc(text, func(r rune) bool { return r < '!' || r > '~' })
+}
+
+const maxKey = 512 // bytes
 
 // idempotencyKey reads the key of a call that changes something; "" for none.
 func idempotencyKey(h http.Header) (string, error) {
