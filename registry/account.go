@@ -62,7 +62,7 @@ func (a *Account) check() error {
 	}
 	if a.Role == RoleASP {
 		if _, err := dane.ServiceName(a.Host, a.Port); err != nil {
-			return fmt.Errorf("%w: %w", ErrInvalid, err)
+			return fmt.Errorf("%w: an account of an ASP has the host and port where its devices connect: %w", ErrInvalid, err)
 		}
 	}
 	if a.Trust != "" && a.Role != RoleMaker {

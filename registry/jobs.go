@@ -190,9 +190,10 @@ func (r *Registry) maySubmit(actor Actor, b Batch) error {
 	if b.Op == OpTransfer {
 		op = opMove
 	}
+	ops := []Op{OpImport, OpActivate, OpTransfer, OpReset, OpSwitch, OpDelete, OpRestore}
 	switch {
-	case !slices.Contains([]Op{OpImport, OpActivate, OpTransfer, OpReset, OpSwitch, OpDelete, OpRestore}, b.Op):
-		return fmt.Errorf("%w: %.40q is no operation of jobs", ErrInvalid, b.Op)
+	case !slices.Contains(ops, b.Op):
+		return fmt.Errorf("%w: %.40q is no operation of jobs: they are %q", ErrInvalid, b.Op, ops)
 	case len(actor.Key) > maxKey:
 		return fmt.Errorf("%w: the idempotency key is longer than %d bytes", ErrInvalid, maxKey)
 	}

@@ -306,3 +306,52 @@ func TestKeysAreText(t *testing.T) {
 		require.Contains(t, problem(t, text).Detail, "no message of yours")
 	}
 }
+
+// What a newcomer's first requests are told.
+func TestMessagesSayWhatToDo(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	for name, c := range map[string]struct {
+		actor              registry.Actor
+		method, path, body string
+		headers            []string
+		status             int
+		says               string
+	}{
+		"no credential":        {registry.Actor{}, "GET", "/v1/me", "", nil, 401, "Authorization: Bearer"},
+		"token without Bearer": {registry.Actor{}, "GET", "/v1/me", "", []string{"Authorization", string(b.tokens[parko.Account])}, 401, "Authorization: Bearer"},
+		"what curl -d sends":   {parko, "POST", "/v1/activate", "{}", []string{"Content-Type", "application/x-www-form-urlencoded"}, 415, "application/json"},
+		"a number for an ID":   {parko, "POST", "/v1/activate", `{"devices":[1]}`, nil, 400, `"devices" cannot have a number here: see /openapi.json`},
+		"in a job":             {parko, "POST", "/v1/jobs", `{"op":"reset","items":[{"device":1}]}`, nil, 400, `item 1: invalid request: body: "device" cannot have a number`},
+		"in a job's head":      {parko, "POST", "/v1/jobs", `{"op":1,"items":[]}`, nil, 400, "cannot have a number"},
+		"a job without op":     {parko, "POST", "/v1/jobs", "Device ID\n1\n", []string{"Content-Type", "text/csv"}, 400, "activate"},
+		"a tag without quotes": {parko, "PATCH", "/v1/devices/1", "{}", []string{"If-Match", "3"}, 400, "quotation marks"},
+		"a provider's account": {root, "PUT", "/v1/accounts/x", `{"role":"asp"}`, nil, 400, "host and port"},
+	} {
+		res, text := b.raw(c.actor, c.method, c.path, c.body, c.headers...)
+		require.Equal(t, c.status, res.StatusCode, "%s: %s", name, text)
+		require.Contains(t, problem(t, text).Detail, c.says, name)
+		require.NotContains(t, text, "Go ", name)
+	}
+}
+
+// An answer is not as long as what was wrong with the request.
+func TestProblemsAreShort(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	long := strings.Repeat("9", 1<<20)
+	for path, body := range map[string]string{
+		"/v1/activate":               `{"` + long + `":1}`,
+		"/v1/reset":                  `{"devices":["` + long + `"]}`,
+		"/v1/status":                 `{"revision":` + long + `}`,
+		"/v1/delete":                 `{"atomic":` + long + `}`,
+		"/v1/messages/ack":           `{"ids":["` + long + `"]}`,
+		"/v1/import":                 `{"owner":"` + long + `","rows":[{"device":"1"}]}`,
+		"/v1/switch":                 `{"mno":"` + long + `","devices":["1"]}`,
+		"/v1/accounts/" + "x/tokens": `{"label":"` + long + `"}`,
+	} {
+		res, text := b.raw(parko, http.MethodPost, path, body)
+		require.GreaterOrEqual(t, res.StatusCode, 400, path)
+		require.Less(t, len(text), 3000, path)
+	}
+}

@@ -40,7 +40,8 @@ func (s *Server) authenticate(ctx context.Context, r *http.Request) (registry.Ac
 		}
 		return s.Registry.AuthenticateCertificate(ctx, r.TLS.PeerCertificates[0])
 	}
-	return registry.Actor{}, &registry.Error{Op: "authenticate", Err: registry.ErrUnauthentic}
+	return registry.Actor{}, &registry.Error{Op: "authenticate",
+		Err: fmt.Errorf("%w: send \"Authorization: Bearer\" and a token, or a client certificate", registry.ErrUnauthentic)}
 }
 
 // stranger reports what to tell a caller whose credential is refused: that, or to

@@ -211,9 +211,19 @@ func (c *call) decode(v any) error {
 	case errors.Is(err, strictjson.ErrElements):
 		return ErrTooLarge
 	case err != nil:
-		return fmt.Errorf("%w: body: %w", registry.ErrInvalid, err)
+		return badBody(err)
 	}
 	return nil
+}
+
+// badBody says what is wrong with a body, without the names of our types.
+func badBody(err error) error {
+	var wrong *json.UnmarshalTypeError
+	if errors.As(err, &wrong) {
+		kind, _, _ := strings.Cut(wrong.Value, " ") // a number's text follows
+		return fmt.Errorf("%w: body: %.64q cannot have a %s here: see /openapi.json", registry.ErrInvalid, wrong.Field, kind)
+	}
+	return fmt.Errorf("%w: body: %w", registry.ErrInvalid, err)
 }
 
 // unreadable says why a body could not be read.

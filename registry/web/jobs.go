@@ -126,7 +126,7 @@ func (in *jobReader) bad(err error) error {
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return fmt.Errorf("%w: the body was cut short", registry.ErrInvalid)
 	}
-	return fmt.Errorf("%w: body: %w", registry.ErrInvalid, err)
+	return badBody(err)
 }
 
 // head reads all members up to the items.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/iotregistry/sdk/registry"
@@ -18,7 +19,7 @@ var (
 	ErrNotReady     = errors.New("the registry cannot reach its store: come again later")
 	ErrRate         = errors.New("too many requests: wait as long as Retry-After says")
 	ErrTooLarge     = fmt.Errorf("%w: there is more of it than this route takes: split it or submit a job", registry.ErrInvalid)
-	ErrMediaType    = fmt.Errorf("%w: this route does not take this Content-Type", registry.ErrInvalid)
+	ErrMediaType    = fmt.Errorf("%w: this route does not take this Content-Type: it is application/json nearly everywhere, see /openapi.json", registry.ErrInvalid)
 	ErrNoRoute      = fmt.Errorf("%w: nothing is at this path: see /openapi.json", registry.ErrInvalid)
 	ErrMethod       = fmt.Errorf("%w: this path has other methods: see Allow", registry.ErrInvalid)
 	ErrPrecondition = fmt.Errorf("%w: say by If-Match which revision of the device the change was decided on, or *", registry.ErrInvalid)
@@ -150,8 +151,19 @@ func kindOf(err error) string {
 	return registry.Kind(err)
 }
 
+// maxDetail bounds a problem's detail, in bytes: requests are part of some.
+const maxDetail = 2048
+
 // detailOf returns the text of err for callers.
 func detailOf(err error) string {
+	text := wholeDetail(err)
+	if len(text) > maxDetail {
+		text = strings.ToValidUTF8(text[:maxDetail], "") + " ..."
+	}
+	return text
+}
+
+func wholeDetail(err error) string {
 	if slices.ContainsFunc(kinds, func(k kind) bool { return k.err != nil && errors.Is(err, k.err) }) {
 		return err.Error()
 	}
