@@ -149,7 +149,10 @@ func (r *Registry) progress(ctx context.Context, tx Tx, actor Actor, rep mno.Pro
 	if d == nil {
 		return errNotOurs, nil
 	}
-	if err := may(actor, opProgress, d); err != nil {
+	switch err := may(actor, opProgress, d); {
+	case errors.Is(err, ErrNotFound):
+		return errNotOurs, nil // in the same words as of one that does not exist
+	case err != nil:
 		return fmt.Errorf("%w: %w", err, errNotOurs), nil
 	}
 	ids := append([]uint64{d.Profile}, d.Retired...)

@@ -10,6 +10,7 @@ import (
 	"iter"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -21,6 +22,7 @@ import (
 	"github.com/iotregistry/sdk/registry"
 	"github.com/iotregistry/sdk/registry/eid"
 	"github.com/iotregistry/sdk/registry/web"
+	"github.com/iotregistry/sdk/transfer"
 )
 
 // Two bytes of a request must not become a kilobyte of answers two million times.
@@ -353,5 +355,52 @@ func TestProblemsAreShort(t *testing.T) {
 		res, text := b.raw(parko, http.MethodPost, path, body)
 		require.GreaterOrEqual(t, res.StatusCode, 400, path)
 		require.Less(t, len(text), 3000, path)
+	}
+}
+
+// A device of others is answered as one that does not exist, to every role and by
+// every operation that names one.
+func TestOthersDevicesLookAbsent(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, func(b *bench, _ *web.Config) { b.policy = transfer.Policy{Wait: time.Hour} })
+	ids := b.active(2)
+	there, absent := ids[0].String(), "1000000000999999"
+	_, err := b.reg.IssueCodes(t.Context(), city, ids...)
+	require.NoError(t, err)
+	strangers := []registry.Actor{
+		carPark, maker, {Account: "owner2", Role: registry.RoleOwner}, {Account: "mno2", Role: registry.RoleMNO},
+	}
+	for _, a := range strangers[2:] {
+		require.NoError(t, b.reg.PutAccount(t.Context(), root, registry.Account{ID: a.Account, Role: a.Role}))
+		_, token, err := b.reg.IssueToken(t.Context(), root, a.Account, "", 0)
+		require.NoError(t, err)
+		b.tokens[a.Account] = web.Secret(token.Reveal())
+	}
+	type call struct{ method, path, body string }
+	calls := []call{{"PATCH", "/v1/devices/{id}", `{"add":["clientHold"]}`}}
+	for _, p := range []string{"", "/profiles", "/profiles/11", "/code", "/timeline", "/transfers"} {
+		calls = append(calls, call{"GET", "/v1/devices/{id}" + p, ""})
+	}
+	for _, p := range []string{"activate", "reset", "delete", "restore", "codes", "codes/clear", "transfers/approve", "transfers/reject", "transfers/cancel", "transfers/undo"} {
+		calls = append(calls, call{"POST", "/v1/" + p, `{"devices":["{id}"]}`})
+	}
+	calls = append(calls,
+		call{"POST", "/v1/switch", `{"mno":"telco","devices":["{id}"]}`},
+		call{"POST", "/v1/status", `{"add":["clientHold"],"devices":["{id}"]}`},
+		call{"POST", "/v1/confirm", `{"confirmations":[{"device":"{id}","profile":11}]}`},
+		call{"POST", "/v1/transfers", `{"moves":[{"device":"{id}","code":"00000-00000-00000-00000-00000-0"}]}`},
+		call{"POST", "/v1/progress", `{"reports":[{"device":"{id}","profile":11,"iccid":"8900","profileType":"t","time":"2026-11-25T12:00:00Z","point":3}]}`},
+	)
+	for _, a := range strangers {
+		for _, c := range calls {
+			told := func(id string) string {
+				at := strings.NewReplacer("{id}", id)
+				res, text := b.raw(a, c.method, at.Replace(c.path), at.Replace(c.body), "If-Match", "*", "If-None-Match", "*")
+				require.NotEqual(t, http.StatusInternalServerError, res.StatusCode, text)
+				text = regexp.MustCompile(`"urn:iotreg:request:[0-9a-f]*"`).ReplaceAllString(text, "")
+				return fmt.Sprint(res.StatusCode, res.Header.Get("ETag"), res.Header.Get("Link"), strings.ReplaceAll(text, id, "ID"))
+			}
+			require.Equal(t, told(absent), told(there), "%s %s by the %s", c.method, c.path, a.Role)
+		}
 	}
 }
