@@ -404,3 +404,38 @@ func TestOthersDevicesLookAbsent(t *testing.T) {
 		}
 	}
 }
+
+func TestAKeyIsItsAccountsAndForOneRequest(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	ids := b.active(2)
+	mine, theirs := b.as(parko).WithKey("order-secret-1"), b.as(carPark).WithKey("order-secret-1")
+	_, err := mine.Reset(t.Context(), registry.Options{}, eid.MustParse("1"))
+	require.NoError(t, err)
+	b.allDone(mine.Reset(t.Context(), registry.Options{}, ids...)) // nothing was done, so the key is free
+	results, err := theirs.Reset(t.Context(), registry.Options{}, ids...)
+	require.NoError(t, err, "it is another account's key")
+	require.ErrorIs(t, results[0].Err, registry.ErrNotFound, "and not the answer of that")
+	_, err = mine.Delete(t.Context(), registry.Options{}, ids...)
+	require.ErrorIs(t, err, registry.ErrKeyReused, "on another route")
+	_, err = mine.Reset(t.Context(), registry.Options{DryRun: true}, ids...)
+	require.ErrorIs(t, err, registry.ErrKeyReused, "in another way")
+	job, err := mine.Submit(t.Context(), registry.Batch{Op: registry.OpReset}, rowsOf(registry.Row{ID: ids[0]}))
+	require.NoError(t, err, "jobs have keys of their own")
+	_, err = b.as(carPark).Job(t.Context(), job.ID)
+	require.ErrorIs(t, err, registry.ErrNoJob)
+	require.NotContains(t, b.log.String(), "order-secret")
+}
+
+func TestTheDocumentOffersKeysWhereTheyHelp(t *testing.T) {
+	t.Parallel()
+	without := []string{"issueToken", "issueCodes", "acknowledge", "revokeCredential"}
+	for _, ops := range spec(t)["paths"].(anyMap) {
+		for method, op := range ops.(anyMap) {
+			op := op.(anyMap)
+			params, _ := op["parameters"].([]any)
+			has := slices.ContainsFunc(params, func(p any) bool { return p.(anyMap)["name"] == "Idempotency-Key" })
+			require.Equal(t, method != "get" && !slices.Contains(without, op["operationId"].(string)), has, op["operationId"])
+		}
+	}
+}
