@@ -7,6 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/iotregistry/sdk/mno"
 	"github.com/iotregistry/sdk/registry"
 	"github.com/iotregistry/sdk/registry/eid"
 )
@@ -80,4 +81,23 @@ func TestAChangeNamesFewStatuses(t *testing.T) {
 		Remove: slices.Repeat([]registry.Status{registry.StatusClientUpdateProhibited}, 100),
 	}, eid.MustParse("1"))
 	require.ErrorIs(t, err, registry.ErrInvalid)
+}
+
+// An operator tells of what it delivers, and not of the profiles of the operator
+// from which a device has come.
+func TestOperatorsReportTheirOwnProfilesOnly(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	id := b.active(1)[0]
+	other := registry.Actor{Account: "mno2", Role: registry.RoleMNO}
+	require.NoError(t, b.reg.PutAccount(t.Context(), root, registry.Account{ID: other.Account, Role: other.Role}))
+	_, err := b.reg.Switch(t.Context(), parko, other.Account, registry.Options{}, id)
+	require.NoError(t, err)
+	require.Equal(t, other.Account, b.device(id).MNO)
+	before := b.profiles(id)[0]
+	require.Equal(t, telco.Account, before.MNO)
+	err = b.reg.Progress(t.Context(), other, mno.Progress{Device: id, ProfileID: before.ID, Time: b.clock(), Point: mno.PointInstall,
+		Failure: &mno.StatusError{Subject: "8.2.1", Reason: "3.9"}})
+	require.ErrorIs(t, err, registry.ErrNotFound)
+	require.Equal(t, before.Status, b.profiles(id)[0].Status)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 
@@ -160,6 +161,7 @@ func (r *Registry) progress(ctx context.Context, tx Tx, actor Actor, rep mno.Pro
 	if err != nil {
 		return nil, err
 	}
+	maps.DeleteFunc(profiles, func(_ string, p *Profile) bool { return p.MNO != actor.Account })
 	p, why := reported(profiles, rep)
 	if p == nil {
 		return why, nil
