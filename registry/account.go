@@ -62,7 +62,7 @@ func (a *Account) check() error {
 	}
 	if a.Role == RoleASP {
 		if _, err := dane.ServiceName(a.Host, a.Port); err != nil {
-			return fmt.Errorf("%w: %w", ErrInvalid, err)
+			return fmt.Errorf("%w: an account of an ASP has the host and port where its devices connect: %w", ErrInvalid, err)
 		}
 	}
 	if a.Trust != "" && a.Role != RoleMaker {
@@ -180,6 +180,9 @@ func (r *Registry) Accounts(ctx context.Context, actor Actor, role Role, after s
 
 // account returns the account of the given role, or ErrUnknown.
 func account(ctx context.Context, tx Tx, id string, role Role) (*Account, error) {
+	if !accountID.MatchString(id) { // it is the caller's text: no key of the store, and of any length
+		return nil, fmt.Errorf("%w: %.40q is no account ID", ErrUnknown, id)
+	}
 	a, err := getOne[Account](ctx, tx, TableAccounts, id)
 	if err != nil {
 		return nil, err

@@ -140,6 +140,9 @@ func checkClaim(c, earlier *Claim) error {
 	if c.Device.IsZero() {
 		return fmt.Errorf("%w: a claim needs a device ID", ErrInvalid)
 	}
+	if len(c.Model) > maxModel {
+		return fmt.Errorf("%w: a model has at most %d bytes", ErrInvalid, maxModel)
+	}
 	pub, err := profile.ParsePublicKey(c.Key)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrInvalid, err)

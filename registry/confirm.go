@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 
@@ -149,7 +150,10 @@ func (r *Registry) progress(ctx context.Context, tx Tx, actor Actor, rep mno.Pro
 	if d == nil {
 		return errNotOurs, nil
 	}
-	if err := may(actor, opProgress, d); err != nil {
+	switch err := may(actor, opProgress, d); {
+	case errors.Is(err, ErrNotFound):
+		return errNotOurs, nil // in the same words as of one that does not exist
+	case err != nil:
 		return fmt.Errorf("%w: %w", err, errNotOurs), nil
 	}
 	ids := append([]uint64{d.Profile}, d.Retired...)
@@ -157,6 +161,7 @@ func (r *Registry) progress(ctx context.Context, tx Tx, actor Actor, rep mno.Pro
 	if err != nil {
 		return nil, err
 	}
+	maps.DeleteFunc(profiles, func(_ string, p *Profile) bool { return p.MNO != actor.Account })
 	p, why := reported(profiles, rep)
 	if p == nil {
 		return why, nil

@@ -119,7 +119,7 @@ func (r *Registry) addCredential(ctx context.Context, actor Actor, c Credential,
 			return err
 		}
 		if a == nil {
-			return fmt.Errorf("%w: %q", ErrUnknown, c.Account)
+			return fmt.Errorf("%w: %.64q", ErrUnknown, c.Account)
 		}
 		old, err := getOne[Credential](ctx, tx, TableCredentials, c.ID)
 		switch {
@@ -160,7 +160,7 @@ func (r *Registry) Credentials(ctx context.Context, actor Actor, account string)
 }
 
 // RevokeCredential takes a credential out of use. The operator may, and the
-// account itself. One that does not exist is ErrUnauthentic.
+// account itself. One that does not exist, or is not the account's, is ErrInvalid.
 func (r *Registry) RevokeCredential(ctx context.Context, actor Actor, id string) error {
 	err := r.store.Update(ctx, func(tx Tx) error {
 		c, err := getOne[Credential](ctx, tx, TableCredentials, id)
@@ -168,7 +168,7 @@ func (r *Registry) RevokeCredential(ctx context.Context, actor Actor, id string)
 			return err
 		}
 		if c == nil || actor.Role != RoleOperator && c.Account != actor.Account {
-			return ErrUnauthentic
+			return fmt.Errorf("%w: no such credential: it was revoked, or is another account's", ErrInvalid)
 		}
 		if err := tx.Delete(ctx, TableCredentials, id); err != nil {
 			return err

@@ -13,7 +13,7 @@ import (
 type Row struct {
 	Line      int      `json:"line,omitempty"` // in the file, whose first line is 1
 	ID        eid.ID   `json:"device"`
-	Model     string   `json:"model,omitempty"`
+	Model     string   `json:"model,omitempty"` // at most 256 bytes, as the version
 	Version   string   `json:"version,omitempty"`
 	PublicKey string   `json:"publicKey,omitempty"` // of the eUICC, as profile.ParsePublicKey reads it; may be empty
 	MNO       string   `json:"mno,omitempty"`       // operator account; may be empty

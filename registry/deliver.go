@@ -142,11 +142,30 @@ func (r *Registry) orderOne(ctx context.Context, p parcel) (*step, error) {
 	case errors.Is(err, mno.ErrOrderClosed):
 		// No repetition will help, only another profile.
 		return &step{status: ProfileFailed, mno: MNOFailed, done: true},
-			fmt.Errorf("%w: profile %d at %q is closed, activate the device again: %w", ErrUndelivered, p.profile.ID, p.profile.MNO, err)
+			notTaken(p.profile, "is closed, activate the device again", err)
 	default:
-		return nil, fmt.Errorf("%w: profile %d at %q, tried again on Resume: %w", ErrUndelivered, p.profile.ID, p.profile.MNO, err)
+		return nil, notTaken(p.profile, "is tried again by itself", err)
 	}
 }
+
+// untaken is why an operator has not taken a profile: what the operator said, but
+// not what the way there looks like, which is not its sponsor's affair.
+type untaken struct {
+	text string
+	err  error
+}
+
+func notTaken(p *Profile, what string, err error) error {
+	e := &untaken{fmt.Sprintf("%v: profile %d at %q %s", ErrUndelivered, p.ID, p.MNO, what), err}
+	var said *mno.StatusError
+	if errors.As(err, &said) {
+		e.text += ": " + said.Error()
+	}
+	return e
+}
+
+func (e *untaken) Error() string   { return e.text }
+func (e *untaken) Unwrap() []error { return []error{ErrUndelivered, e.err} }
 
 // step is how a profile goes on after an effect.
 type step struct {

@@ -122,6 +122,21 @@ func Retryable(err error) bool {
 	return true
 }
 
+// Detail returns the text of err for callers of the registry. What its store, its
+// clock or a part without a word for it has met is wrapped in texts about hosts and
+// tables: those stay here, and callers get the sentinel's text. It is "" for nil.
+func Detail(err error) string {
+	switch kind := Kind(err); kind {
+	case "":
+		return ""
+	case internal:
+		return "the registry failed: repeat the request or ask its operator"
+	case "conflict", "closed", "deadline", "context":
+		return ErrorOf(kind, "").(*told).is.Error()
+	}
+	return err.Error()
+}
+
 // Error says which operation failed on which device. Errors.Is sees through it
 // to the sentinels above, also after it has travelled as JSON.
 type Error struct {
@@ -150,13 +165,9 @@ type errorJSON struct {
 }
 
 // MarshalJSON writes the operation, the device, the error's kind and EPP code,
-// and its text. The text of an error of kind "internal" is about the registry's
-// own affairs and stays here.
+// and its text as [Detail] has it.
 func (e *Error) MarshalJSON() ([]byte, error) {
-	j := errorJSON{Op: e.Op, Device: e.Device, Kind: Kind(e.Err), Code: Code(e.Err), Detail: "the registry failed: repeat the request or ask its operator"}
-	if e.Err != nil && j.Kind != internal {
-		j.Detail = e.Err.Error()
-	}
+	j := errorJSON{Op: e.Op, Device: e.Device, Kind: Kind(e.Err), Code: Code(e.Err), Detail: Detail(e.Err)}
 	return json.Marshal(j)
 }
 

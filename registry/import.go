@@ -115,9 +115,11 @@ func loadImport(ctx context.Context, tx Tx, actor Actor, in Import, batch []*pla
 	if _, err := account(ctx, tx, in.Owner, RoleOwner); err != nil {
 		return nil, err
 	}
-	operators := map[string]bool{in.MNO: true}
+	operators := map[string]bool{}
 	for _, p := range batch {
-		operators[p.row.MNO] = true
+		if id := operatorOf(in, p.row); accountID.MatchString(id) {
+			operators[id] = true
+		}
 	}
 	var b importContext
 	var err error
@@ -132,10 +134,24 @@ func loadImport(ctx context.Context, tx Tx, actor Actor, in Import, batch []*pla
 	return &b, err
 }
 
+// operatorOf is the account of the operator of a row.
+func operatorOf(in Import, row *Row) string {
+	if row.MNO != "" {
+		return row.MNO
+	}
+	return in.MNO
+}
+
+// maxModel bounds a model and a version, in bytes: lists of devices carry them.
+const maxModel = 256
+
 // newDevice judges one row and makes its device.
 func (r *Registry) newDevice(b *importContext, actor Actor, in Import, row Row) (*Device, error) {
 	if row.ID.IsZero() {
 		return nil, fmt.Errorf("%w: the row has no device ID", ErrInvalid)
+	}
+	if len(row.Model) > maxModel || len(row.Version) > maxModel {
+		return nil, fmt.Errorf("%w: a model and a version have at most %d bytes", ErrInvalid, maxModel)
 	}
 	now := r.now()
 	old := b.devices[row.ID.String()]
@@ -145,12 +161,9 @@ func (r *Registry) newDevice(b *importContext, actor Actor, in Import, row Row) 
 		}
 		return nil, ErrSponsored
 	}
-	operator := row.MNO
-	if operator == "" {
-		operator = in.MNO
-	}
+	operator := operatorOf(in, &row)
 	if a := b.accounts[operator]; a == nil || a.Role != RoleMNO {
-		return nil, fmt.Errorf("%w: %q is no operator here", ErrUnknown, operator)
+		return nil, fmt.Errorf("%w: %.64q is no operator here", ErrUnknown, operator)
 	}
 	key, err := r.deviceKey(row, b.claims[row.ID.String()])
 	if err != nil {

@@ -173,7 +173,7 @@ func (r *Registry) overIDs(do func(context.Context, Actor, Task, Options, []eid.
 // are forgotten after Config.RequestTTL, as are the answers to other calls.
 func (r *Registry) Submit(ctx context.Context, actor Actor, b Batch, items iter.Seq2[Row, error]) (*Job, error) {
 	if err := r.maySubmit(actor, b); err != nil {
-		return nil, &Error{Op: string(b.Op), Err: err}
+		return nil, &Error{Op: opJob, Err: err} // the operation may be anything yet
 	}
 	j, err := r.beginJob(ctx, actor, b)
 	if err == nil {
@@ -191,9 +191,10 @@ func (r *Registry) maySubmit(actor Actor, b Batch) error {
 	if b.Op == OpTransfer {
 		op = opMove
 	}
+	ops := []Op{OpImport, OpActivate, OpTransfer, OpReset, OpSwitch, OpDelete, OpRestore}
 	switch {
-	case !slices.Contains([]Op{OpImport, OpActivate, OpTransfer, OpReset, OpSwitch, OpDelete, OpRestore}, b.Op):
-		return fmt.Errorf("%w: %q is no operation of jobs", ErrInvalid, b.Op)
+	case !slices.Contains(ops, b.Op):
+		return fmt.Errorf("%w: %.40q is no operation of jobs: they are %q", ErrInvalid, b.Op, ops)
 	case len(actor.Key) > maxKey:
 		return fmt.Errorf("%w: the idempotency key is longer than %d bytes", ErrInvalid, maxKey)
 	}
@@ -436,7 +437,8 @@ func (r *Registry) JobResults(ctx context.Context, actor Actor, id string, from 
 			if c.Results == nil && j.State != JobCancelled {
 				return
 			}
-			for _, res := range c.outcome(j.Op)[max(from-n*j.Size, 0):] {
+			all := c.outcome(j.Op)
+			for _, res := range all[min(max(from-n*j.Size, 0), len(all)):] { // the last part is shorter
 				if !yield(res, nil) {
 					return
 				}

@@ -524,3 +524,20 @@ func ExampleRegistry_Submit() {
 	// 1000000000000002 12 <nil> <nil>
 	// 1000000000000003 13 <nil> <nil>
 }
+
+// A result that is not there yet, or never will be, is no reason to panic.
+func TestResultsBeyondTheEnd(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	j, err := b.reg.Submit(t.Context(), parko, registry.Batch{Op: registry.OpReset}, func(yield func(registry.Row, error) bool) {
+		yield(registry.Row{ID: eid.MustParse("1")}, nil)
+	})
+	require.NoError(t, err)
+	_, err = b.reg.Work(t.Context(), root)
+	require.NoError(t, err)
+	for _, from := range []int{1, 2, 50, 1 << 30} {
+		for res, err := range b.reg.JobResults(t.Context(), parko, j.ID, from) {
+			t.Fatalf("from %d: %v %v", from, res, err)
+		}
+	}
+}

@@ -143,12 +143,15 @@ func (r *Registry) Ack(ctx context.Context, actor Actor, ids ...string) error {
 	return nil
 }
 
+const maxMessageID = 128 // bytes
+
 func (r *Registry) ack(ctx context.Context, tx Tx, actor Actor, ids []string) error {
 	keys := make([]string, len(ids))
 	for i, id := range ids {
 		stamp, name, ok := strings.Cut(id, "/")
-		if !ok || name == "" || len(stamp) != len(stampOf(r.now())) || stamp > stampOf(r.now()) {
-			return fmt.Errorf("%w: %q is no message of yours", ErrInvalid, id)
+		odd := len(id) > maxMessageID || strings.ContainsFunc(id, func(r rune) bool { return r < '!' || r > '~' })
+		if !ok || odd || name == "" || len(stamp) != len(stampOf(r.now())) || stamp > stampOf(r.now()) {
+			return fmt.Errorf("%w: %.80q is no message of yours", ErrInvalid, id)
 		}
 		keys[i] = actor.Account + "/" + id
 	}

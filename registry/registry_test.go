@@ -384,6 +384,7 @@ func TestInterrupted(t *testing.T) {
 			} else {
 				require.NoError(t, err)
 				require.ErrorIs(t, results[0].Err, registry.ErrUndelivered)
+				require.NotContains(t, results[0].Err.Error(), errDown.Error(), "the way to the operator is nobody else's affair")
 			}
 			require.Equal(t, uint64(11), b.device(id).Profile, "the profile is kept")
 			b.zone.set(false)

@@ -11,7 +11,8 @@ type Actor struct {
 	// with the same content, gets the answer of the first and changes nothing
 	// more, also after a restart and for RequestTTL; with other content it is
 	// refused with ErrKeyReused. Where nothing was done the first time, it is
-	// judged again. Empty means that every call is a new one.
+	// judged again. Keys of jobs and of other calls do not know of each other. Empty
+	// means that every call is a new one.
 	Key string
 }
 

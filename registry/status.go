@@ -96,7 +96,7 @@ func (d *Device) changeable() error {
 	return nil
 }
 
-// StatusChange says which statuses to set and to take back.
+// StatusChange says which statuses to set and to take back, 32 at most.
 type StatusChange struct {
 	Add    []Status `json:"add,omitempty"`
 	Remove []Status `json:"remove,omitempty"`
@@ -108,14 +108,20 @@ type StatusChange struct {
 	Revision uint64 `json:"-"`
 }
 
+// maxChange is more statuses than can be set; each is held against all others.
+const maxChange = 32
+
 func (c *StatusChange) check(actor Actor) error {
 	if len(c.Why) > 1024 || len(c.Case) > 256 {
 		return fmt.Errorf("%w: the reason has at most 1024 bytes, the case 256", ErrInvalid)
 	}
+	if len(c.Add)+len(c.Remove) > maxChange {
+		return fmt.Errorf("%w: a change names at most %d statuses", ErrInvalid, maxChange)
+	}
 	for _, s := range slices.Concat(c.Add, c.Remove) {
 		switch role, known := settable[s]; {
 		case !known:
-			return fmt.Errorf("%w: %q is no status that can be set", ErrInvalid, s)
+			return fmt.Errorf("%w: %.40q is no status that can be set", ErrInvalid, s)
 		case role != actor.Role:
 			return fmt.Errorf("%w: %s is for the %s to set", ErrForbidden, s, role)
 		case slices.Contains(c.Add, s) && slices.Contains(c.Remove, s):

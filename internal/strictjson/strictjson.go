@@ -24,9 +24,16 @@ type Limits struct {
 	// Members bounds the names of one object; 0 means Names.
 	Members int
 
+	// Elements bounds those of one array; 0 means that the text's size does. More
+	// are ErrElements, before anything is made of them.
+	Elements int
+
 	// Unknown refuses members that the target does not have.
 	Unknown bool
 }
+
+// ErrElements says that an array has more elements than Limits.Elements.
+var ErrElements = errors.New("an array has too many elements")
 
 // Decode decodes one JSON object into v. The errors say what is wrong with the
 // text and show at most a part of it.
@@ -37,11 +44,9 @@ func Decode(data []byte, v any, l Limits) error {
 	if !bytes.HasPrefix(bytes.TrimLeft(data, " \t\r\n"), []byte("{")) {
 		return errors.New("body is not a JSON object")
 	}
+	var text json.RawMessage
 	dec := json.NewDecoder(bytes.NewReader(data))
-	if l.Unknown {
-		dec.DisallowUnknownFields()
-	}
-	if err := dec.Decode(v); err != nil {
+	if err := dec.Decode(&text); err != nil {
 		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 			return errors.New("unexpected end of JSON input")
 		}
@@ -50,7 +55,14 @@ func Decode(data []byte, v any, l Limits) error {
 	if len(bytes.TrimLeft(data[dec.InputOffset():], " \t\r\n")) > 0 {
 		return errors.New("there is more after top-level object")
 	}
-	return checkNames(data, l)
+	if err := checkNames(text, l); err != nil {
+		return err
+	}
+	dec = json.NewDecoder(bytes.NewReader(text))
+	if l.Unknown {
+		dec.DisallowUnknownFields()
+	}
+	return dec.Decode(v)
 }
 
 // member is a name, and how deep the object is that has it.
@@ -59,10 +71,12 @@ type member struct {
 	name  string
 }
 
-// checkNames looks for names that repeat, in JSON that has been found valid: a
-// string followed by a colon is a name.
+// checkNames looks for names that repeat, and for more of anything than l allows,
+// in JSON that has been found valid: a string followed by a colon is a name. What
+// commas part are elements, also in objects, which have no more members than that.
 func checkNames(data []byte, l Limits) error {
 	var names []member // of the objects open at this point
+	var commas []int   // of the objects and arrays open at this point
 	depth, total := 0, 0
 	for i := 0; i < len(data); i++ {
 		switch data[i] {
@@ -70,11 +84,17 @@ func checkNames(data []byte, l Limits) error {
 			if depth++; depth > l.Depth {
 				return fmt.Errorf("nested deeper than %d", l.Depth)
 			}
+			commas = append(commas, 0)
+		case ',':
+			if commas[depth-1]++; l.Elements > 0 && commas[depth-1] >= l.Elements {
+				return fmt.Errorf("%w: more than %d", ErrElements, l.Elements)
+			}
 		case '}', ']':
 			for len(names) > 0 && names[len(names)-1].depth == depth {
 				names = names[:len(names)-1]
 			}
 			depth--
+			commas = commas[:depth]
 		case '"':
 			start := i
 			i = stringEnd(data, i)

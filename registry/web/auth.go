@@ -2,17 +2,25 @@ package web
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"net/http"
+	"net/netip"
 	"strings"
 
 	"github.com/iotregistry/sdk/registry"
 )
 
 // Authenticate finds out whose request this is: by its bearer token, or by its
-// TLS client certificate where it has none. A wrong token is not saved by a
-// certificate. It is for handlers in Config.Extra that show some callers more;
-// the API's own routes have asked already. The errors are those of
-// [registry.Registry.Authenticate].
+// TLS client certificate where it has none. A token counts for what it is, also on
+// a connection whose certificate is another account's, as that of a gateway: the
+// certificate is not looked at then, and does not save a wrong token. It is for
+// handlers in Config.Extra that show some callers more; the API's own routes have
+// asked already.
+//
+// The errors are those of [registry.Registry.Authenticate], and
+// [registry.ErrForbidden] where a browser shows its user's certificate for a page
+// of another site that wants to change something.
 func (s *Server) Authenticate(r *http.Request) (registry.Actor, error) {
 	return s.authenticate(r.Context(), r)
 }
@@ -25,9 +33,41 @@ func (s *Server) authenticate(ctx context.Context, r *http.Request) (registry.Ac
 			return s.Registry.Authenticate(ctx, strings.TrimSpace(token))
 		}
 	case len(values) == 0 && r.TLS != nil && len(r.TLS.PeerCertificates) > 0:
+		// Browsers add certificates by themselves, and tokens never.
+		if http.NewCrossOriginProtection().Check(r) != nil {
+			return registry.Actor{}, &registry.Error{Op: "authenticate",
+				Err: fmt.Errorf("%w: a page of another site asks for it", registry.ErrForbidden)}
+		}
 		return s.Registry.AuthenticateCertificate(ctx, r.TLS.PeerCertificates[0])
 	}
-	return registry.Actor{}, &registry.Error{Op: "authenticate", Err: registry.ErrUnauthentic}
+	return registry.Actor{}, &registry.Error{Op: "authenticate",
+		Err: fmt.Errorf("%w: send \"Authorization: Bearer\" and a token, or a client certificate", registry.ErrUnauthentic)}
+}
+
+// stranger reports what to tell a caller whose credential is refused: that, or to
+// wait, where too many from its address were.
+func (s *Server) stranger(r *http.Request, err error) error {
+	if !errors.Is(err, registry.ErrUnauthentic) {
+		return err
+	}
+	if ok, after := s.Strangers.Allow(s.Address(r)); !ok {
+		return &rateError{after}
+	}
+	return err
+}
+
+// addressOf names who is at the other end of a connection. Of IPv6 it is the
+// network, of which a caller has all addresses.
+func addressOf(remote string) string {
+	ap, err := netip.ParseAddrPort(remote)
+	if err != nil {
+		return remote
+	}
+	a := ap.Addr().Unmap().WithZone("")
+	if a.Is4() {
+		return a.String()
+	}
+	return netip.PrefixFrom(a, 64).Masked().String()
 }
 
 // challenge is what a refused request is told to bring (RFC 6750 section 3).

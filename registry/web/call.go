@@ -58,12 +58,14 @@ const grace = 5 * time.Second
 // run has the route answer. Lists are held in memory, so only some at once.
 func (s *Server) run(c *call, rt *route) error {
 	if rt.long && rt.in != nil {
-		select {
-		case s.lists <- struct{}{}:
-			defer func() { <-s.lists }()
-		default:
+		if rt.roles != nil && !slices.Contains(rt.roles, c.actor.Role) {
+			return &registry.Error{Op: "job", Err: registry.ErrForbidden} // the engine asks when it has the list
+		}
+		back, ok := s.lists.take(c.actor.Account)
+		if !ok {
 			return &rateError{grace}
 		}
+		defer back()
 	}
 	return rt.run(s, c)
 }
@@ -72,7 +74,7 @@ func (s *Server) run(c *call, rt *route) error {
 func (s *Server) enter(c *call, rt *route) (err error) {
 	if !rt.public {
 		if c.actor, err = s.authenticate(c.ctx, c.r); err != nil {
-			return err
+			return s.stranger(c.r, err)
 		}
 		visitOf(c.r).account = c.actor.Account
 		if err := s.admit(c.actor.Account); err != nil {
@@ -82,10 +84,16 @@ func (s *Server) enter(c *call, rt *route) (err error) {
 	if c.query, err = url.ParseQuery(c.r.URL.RawQuery); err != nil {
 		return fmt.Errorf("%w: the query cannot be read", registry.ErrInvalid)
 	}
+	if !isKey(c.r.URL.Path) {
+		return fmt.Errorf("%w: the path is longer than any of the API's, or has other characters", registry.ErrInvalid)
+	}
 	for name, values := range c.query {
 		known := slices.ContainsFunc(rt.query, func(p param) bool { return p.name == name })
 		if !known || len(values) != 1 {
 			return fmt.Errorf("%w: query parameter %.40q is not known here, or there twice", registry.ErrInvalid, name)
+		}
+		if !isKey(values[0]) {
+			return fmt.Errorf("%w: query parameter %s is longer than any, or has other characters", registry.ErrInvalid, name)
 		}
 	}
 	if rt.method != http.MethodGet {
@@ -93,6 +101,14 @@ func (s *Server) enter(c *call, rt *route) (err error) {
 	}
 	return err
 }
+
+// isKey reports whether text, or a part of it, may be a key of the store: all that
+// the registry gives out are short and of printable ASCII characters.
+func isKey(text string) bool {
+	return len(text) <= maxKey && !strings.ContainsFunc(text, func(r rune) bool { return r < '!' || r > '~' })
+}
+
+const maxKey = 512 // bytes
 
 // idempotencyKey reads the key of a call that changes something; "" for none.
 func idempotencyKey(h http.Header) (string, error) {
@@ -176,7 +192,11 @@ func answer(w http.ResponseWriter, status int, contentType string, v any) error 
 var errNotModified = errors.New("not modified")
 
 // shape bounds requests, whose size their route bounds.
-var shape = strictjson.Limits{Depth: 8, Names: 4 << 20, Members: 64, Unknown: true}
+var shape = strictjson.Limits{Depth: 8, Names: 4 << 20, Members: 64, Elements: maxItems, Unknown: true}
+
+// maxItems is how many devices one call takes: each costs a kilobyte of memory until
+// it is answered, however few bytes it has in the request.
+const maxItems = 100_000
 
 // decode reads the call's body as JSON.
 func (c *call) decode(v any) error {
@@ -187,10 +207,23 @@ func (c *call) decode(v any) error {
 	if err != nil {
 		return unreadable(err)
 	}
-	if err := strictjson.Decode(data, v, shape); err != nil {
-		return fmt.Errorf("%w: body: %w", registry.ErrInvalid, err)
+	switch err := strictjson.Decode(data, v, shape); {
+	case errors.Is(err, strictjson.ErrElements):
+		return ErrTooLarge
+	case err != nil:
+		return badBody(err)
 	}
 	return nil
+}
+
+// badBody says what is wrong with a body, without the names of our types.
+func badBody(err error) error {
+	var wrong *json.UnmarshalTypeError
+	if errors.As(err, &wrong) {
+		kind, _, _ := strings.Cut(wrong.Value, " ") // a number's text follows
+		return fmt.Errorf("%w: body: %.64q cannot have a %s here: see /openapi.json", registry.ErrInvalid, wrong.Field, kind)
+	}
+	return fmt.Errorf("%w: body: %w", registry.ErrInvalid, err)
 }
 
 // unreadable says why a body could not be read.

@@ -15,8 +15,8 @@ import (
 	"time"
 )
 
-// MaxAnswer is how much of an answer [Client] reads, in bytes. What is streamed
-// ([Client.ExportAudit], [Client.WatchJob]) is bounded by line instead.
+// MaxAnswer is how much of an answer [Client] reads, in bytes. [Client.WatchJob] is
+// bounded by event instead, and [Client.ExportAudit] by what its writer takes.
 const MaxAnswer = 64 << 20
 
 // Client calls a registry over its HTTP API. Its methods are those of
@@ -54,7 +54,8 @@ type Client struct {
 // at most 255 printable ASCII characters: make one such client for each call. A
 // call that is made again with its key, also by another process and after a
 // restart of either side, gets the answer of the first. Without it, each call
-// that changes something gets a key of its own, which its retries share.
+// that changes something gets a key of its own, which its retries share. Those that
+// say that they are not retried, such as [Client.IssueToken], have no key.
 func (c *Client) WithKey(key string) *Client {
 	with := *c
 	with.key = key
@@ -151,19 +152,17 @@ func (c *Client) prepare(r *request) error {
 	if r.header == nil {
 		r.header = http.Header{}
 	}
-	if r.method == http.MethodGet {
+	if r.method == http.MethodGet || r.once { // net/http repeats what has a key by itself
 		return nil
 	}
 	key := c.key
-	if key == "" && !r.once {
+	if key == "" {
 		var err error
 		if key, err = newKey(c.random()); err != nil {
 			return err
 		}
 	}
-	if key != "" {
-		r.header.Set(headerKey, key)
-	}
+	r.header.Set(headerKey, key)
 	return nil
 }
 
@@ -224,8 +223,10 @@ func decodeAnswer(r *request, res *http.Response, data []byte, out any) error {
 		return decodeProblem(res, data, bad)
 	case res.StatusCode < 200 || res.StatusCode > 299:
 		return bad(errors.New(res.Status))
-	case out == nil:
+	case out == nil && res.StatusCode == http.StatusNoContent:
 		return nil
+	case out == nil:
+		return bad(errors.New("the answer is not what the API says: is this a registry?"))
 	case mt != typeJSON:
 		return bad(errors.New("the answer is not application/json: is this a registry?"))
 	}

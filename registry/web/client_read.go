@@ -82,11 +82,11 @@ func (c *Client) Credentials(ctx context.Context, account string) ([]*registry.C
 	return out.Credentials, err
 }
 
-// IssueToken is [registry.Registry.IssueToken]; the lifetime counts in seconds.
-// Each call makes a token, so it is not retried where it may have been carried
+// IssueToken is [registry.Registry.IssueToken]; the lifetime counts in seconds,
+// rounded up. Each call makes a token, so it is not retried where it may have been carried
 // out: look at [Client.Credentials] then, and revoke what nobody has seen.
 func (c *Client) IssueToken(ctx context.Context, account, label string, lifetime time.Duration) (registry.Credential, Secret, error) {
-	body, err := jsonOf(&tokenBody{Label: label, Lifetime: int64(lifetime / time.Second)})
+	body, err := jsonOf(&tokenBody{Label: label, Lifetime: wholeSeconds(lifetime)})
 	if err != nil {
 		return registry.Credential{}, "", err
 	}
@@ -96,13 +96,25 @@ func (c *Client) IssueToken(ctx context.Context, account, label string, lifetime
 	return out.Credential, Secret(out.Token), err
 }
 
+// wholeSeconds rounds away from zero, which means for ever.
+func wholeSeconds(d time.Duration) int64 {
+	s := int64(d / time.Second)
+	switch rest := d % time.Second; {
+	case rest > 0:
+		s++
+	case rest < 0:
+		s--
+	}
+	return s
+}
+
 // TrustCertificate is [registry.Registry.TrustCertificate]; the lifetime counts
-// in seconds.
+// in seconds, rounded up.
 func (c *Client) TrustCertificate(ctx context.Context, account, label string, cert *x509.Certificate, lifetime time.Duration) (registry.Credential, error) {
 	text := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert.Raw})
 	var out registry.Credential
 	err := c.call(ctx, http.MethodPost, "/v1/accounts/"+url.PathEscape(account)+"/certificates",
-		&certificateBody{Label: label, Lifetime: int64(lifetime / time.Second), Certificate: string(text)}, &out)
+		&certificateBody{Label: label, Lifetime: wholeSeconds(lifetime), Certificate: string(text)}, &out)
 	return out, err
 }
 

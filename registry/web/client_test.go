@@ -245,3 +245,51 @@ func TestListsThatCannotBeRead(t *testing.T) {
 type broken struct{}
 
 func (broken) Read([]byte) (int, error) { return 0, errDown }
+
+// A proxy that greets everybody with a page must not pass for a registry that has
+// taken a credential out of use.
+func TestAPageIsNoSuccess(t *testing.T) {
+	t.Parallel()
+	s := &scripted{answers: []func(http.ResponseWriter){says(200, "text/html", "<html>Welcome to our network")}}
+	front := httptest.NewServer(s)
+	defer front.Close()
+	c := &web.Client{BaseURL: front.URL}
+	for name, do := range map[string]func() error{
+		"revocation":      func() error { return c.RevokeCredential(t.Context(), "x") },
+		"acknowledgement": func() error { return c.Ack(t.Context(), "x") },
+		"account":         func() error { return c.PutAccount(t.Context(), registry.Account{ID: "x"}) },
+	} {
+		require.ErrorContains(t, do(), "is this a registry?", name)
+	}
+}
+
+// net/http repeats by itself what carries an Idempotency-Key.
+func TestWhatIsMadeOnceHasNoKey(t *testing.T) {
+	t.Parallel()
+	s := &scripted{answers: []func(http.ResponseWriter){says(204, "", "")}}
+	front := httptest.NewServer(s)
+	defer front.Close()
+	c := (&web.Client{BaseURL: front.URL}).WithKey("mine")
+	require.NoError(t, c.RevokeCredential(t.Context(), "x"))
+	require.NoError(t, c.Ack(t.Context(), "x"))
+	require.Equal(t, []string{"", ""}, s.took())
+}
+
+// A lifetime that is no number of seconds must not become none, which is for ever.
+func TestShortLifetimes(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	cert, _ := selfSigned(t)
+	for lifetime, want := range map[time.Duration]time.Duration{
+		time.Nanosecond: time.Second, time.Second: time.Second, 1500 * time.Millisecond: 2 * time.Second,
+	} {
+		cred, _, err := b.as(root).IssueToken(t.Context(), city.Account, "x", lifetime)
+		require.NoError(t, err)
+		require.Equal(t, b.clock().Add(want), cred.Expires, lifetime)
+		cred, err = b.as(root).TrustCertificate(t.Context(), city.Account, "x", cert, lifetime)
+		require.NoError(t, err)
+		require.Equal(t, b.clock().Add(want), cred.Expires, lifetime)
+	}
+	_, _, err := b.as(root).IssueToken(t.Context(), city.Account, "x", -time.Nanosecond)
+	require.ErrorIs(t, err, registry.ErrInvalid)
+}

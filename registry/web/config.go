@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/iotregistry/sdk/registry"
+	"github.com/iotregistry/sdk/registry/web/limit"
 	"github.com/iotregistry/sdk/transfer"
 )
 
@@ -18,6 +19,7 @@ const (
 	DefaultMaxJob     = 64 << 20 // a list of 2 million EIDs, which takes some 400 MB of memory until it is stored
 	DefaultMaxLists   = 4
 	DefaultMaxStreams = 64
+	DefaultStrangers  = 200 // refused credentials
 	DefaultTimeout    = time.Minute
 	DefaultStreamTime = 15 * time.Minute
 	DefaultWatch      = 5 * time.Minute
@@ -39,19 +41,30 @@ type Config struct {
 	// known. Nil means no limit.
 	Limiter Limiter
 
+	// Strangers is asked about each request whose credential is missing or refused,
+	// with the caller's network address in place of an account: it is answered 429
+	// where Strangers says no. Who has a credential does not pay for others at its
+	// address. Nil means DefaultStrangers at once and one a second.
+	Strangers Limiter
+
+	// Address says where a request comes from, for Strangers: behind a proxy, what
+	// that adds to it. Nil means the other end of the connection, an IPv4 address or
+	// the /64 of an IPv6 one.
+	Address func(*http.Request) string
+
 	// Observe, where given, learns of each request when it has been answered.
 	// Route is the pattern, such as "GET /v1/devices/{id}", and "" where there is
-	// none. It must not wait.
+	// none; a method that is none of HTTP's common ones is "other". It must not wait.
 	Observe func(route, method string, status int, took time.Duration)
 
 	// Extra are handlers that this server also serves, to everybody, by the
 	// pattern of http.ServeMux that they are for: "/rdap/", "GET /metrics".
 	Extra map[string]http.Handler
 
-	MaxBody    int64         // bytes of a request's body; 0 means DefaultMaxBody
+	MaxBody    int64         // bytes of a request's body, which has 100,000 items at most; 0 means DefaultMaxBody
 	MaxJob     int64         // the same of POST /v1/jobs and /v1/claims; 0 means DefaultMaxJob
-	MaxLists   int           // of these at once; 0 means DefaultMaxLists
-	MaxStreams int           // event streams at once; 0 means DefaultMaxStreams
+	MaxLists   int           // of these at once, half of them of one account; 0 means DefaultMaxLists
+	MaxStreams int           // event streams at once, half of them of one account; 0 means DefaultMaxStreams
 	Timeout    time.Duration // for one call; 0 means DefaultTimeout
 	StreamTime time.Duration // for a submission, a list of claims or an export of the audit trail; 0 means DefaultStreamTime
 	Watch      time.Duration // how long an event stream lasts at most; 0 means DefaultWatch
@@ -106,6 +119,12 @@ func (c *Config) check() error {
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.Strangers == nil {
+		c.Strangers = limit.New(1, DefaultStrangers)
+	}
+	if c.Address == nil {
+		c.Address = func(r *http.Request) string { return addressOf(r.RemoteAddr) }
 	}
 	if c.Now == nil {
 		c.Now = time.Now

@@ -97,6 +97,8 @@ func revisionOf(headers []string) (uint64, error) {
 		return 0, fmt.Errorf("%w: If-Match names one revision, or *", registry.ErrInvalid)
 	case headers[0] == "*":
 		return 0, nil
+	case !strings.HasSuffix(headers[0], `"`):
+		return 0, fmt.Errorf("%w: If-Match is a device's ETag with its quotation marks, or *", registry.ErrInvalid)
 	}
 	n, err := strconv.ParseUint(strings.Trim(headers[0], `"`), 10, 64)
 	if err != nil || n == 0 || etagOf(n) != headers[0] {

@@ -25,22 +25,22 @@ func (s *Server) JobChanged(j registry.Job) {
 
 // watch registers a stream on a job; calling the result ends it. Too many streams
 // are refused, since each of them holds a connection.
-func (s *Server) watch(id string) (<-chan struct{}, func(), error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.streams >= s.MaxStreams {
+func (s *Server) watch(account, id string) (<-chan struct{}, func(), error) {
+	back, ok := s.streams.take(account)
+	if !ok {
 		return nil, nil, &rateError{s.Heartbeat}
 	}
-	s.streams++
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	ch := make(chan struct{}, 1)
 	if s.watchers[id] == nil {
 		s.watchers[id] = map[chan struct{}]struct{}{}
 	}
 	s.watchers[id][ch] = struct{}{}
 	return ch, func() {
+		defer back()
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		s.streams--
 		if delete(s.watchers[id], ch); len(s.watchers[id]) == 0 {
 			delete(s.watchers, id)
 		}
@@ -54,7 +54,7 @@ func (s *Server) jobEvents(c *call) error {
 	if err != nil {
 		return err
 	}
-	wake, end, err := s.watch(id)
+	wake, end, err := s.watch(c.actor.Account, id)
 	if err != nil {
 		return err
 	}

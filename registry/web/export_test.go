@@ -19,3 +19,6 @@ func DecodeAnswer(res *http.Response, data []byte, out any) error {
 
 // ProblemOf is problemOf, for the same.
 var ProblemOf = problemOf
+
+// AddressOf is addressOf.
+func AddressOf(remote string) string { return addressOf(remote) }

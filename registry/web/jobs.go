@@ -126,7 +126,7 @@ func (in *jobReader) bad(err error) error {
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return fmt.Errorf("%w: the body was cut short", registry.ErrInvalid)
 	}
-	return fmt.Errorf("%w: body: %w", registry.ErrInvalid, err)
+	return badBody(err)
 }
 
 // head reads all members up to the items.
@@ -211,6 +211,9 @@ func (in *jobReader) item() (registry.Row, error) {
 	var r row
 	if err := strictjson.Decode(raw, &r, strictjson.Limits{Depth: 1, Names: 64, Unknown: true}); err != nil {
 		return registry.Row{}, in.bad(err)
+	}
+	if r.Device.IsZero() {
+		return registry.Row{}, fmt.Errorf("%w: it names no device", registry.ErrInvalid)
 	}
 	return r.row(), nil
 }

@@ -117,24 +117,23 @@ func TestALongItemIsRefused(t *testing.T) {
 	require.Regexp(t, "^/v1/jobs/", res.Header.Get("Location"))
 }
 
-func TestListsAreCounted(t *testing.T) {
-	t.Parallel()
-	b := newBench(t, func(_ *bench, c *web.Config) { c.MaxLists = 1 })
-	ids := b.active(1)
-	// The first list is being read until its other end is closed.
+// uploading has an account begin to submit a list that is being read until the
+// result is called, which returns the status.
+func (b *bench) uploading(a registry.Actor) (end func() int) {
 	list, more := io.Pipe()
-	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, b.front.URL+"/v1/jobs?op=reset", list)
-	require.NoError(t, err)
-	r.Header.Set("Authorization", "Bearer "+string(b.tokens[parko.Account]))
+	r, err := http.NewRequest(http.MethodPost, b.front.URL+"/v1/jobs?op=reset", list)
+	require.NoError(b.t, err)
+	r.Header.Set("Authorization", "Bearer "+string(b.tokens[a.Account]))
 	r.Header.Set("Content-Type", "text/csv")
 	r.Header.Set("Expect", "100-continue") // the list is sent once it is being read
 	tr := b.front.Client().Transport.(*http.Transport).Clone()
 	tr.ExpectContinueTimeout = time.Minute
-	defer tr.CloseIdleConnections()
+	b.t.Cleanup(tr.CloseIdleConnections)
 	done := make(chan int, 1)
 	go func() {
 		res, err := (&http.Client{Transport: tr}).Do(r)
 		if err != nil {
+			_ = list.CloseWithError(err)
 			done <- 0
 			return
 		}
@@ -142,13 +141,22 @@ func TestListsAreCounted(t *testing.T) {
 		done <- res.StatusCode
 	}()
 	_, err = more.Write([]byte("Device ID\n"))
-	require.NoError(t, err)
-	_, err = b.as(parko).SubmitCSV(t.Context(), registry.Batch{Op: registry.OpReset}, strings.NewReader("Device ID\n1\n"))
+	require.NoError(b.t, err)
+	return func() int {
+		_, err := more.Write([]byte("1\n"))
+		require.NoError(b.t, err)
+		require.NoError(b.t, more.Close())
+		return <-done
+	}
+}
+
+func TestListsAreCounted(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, func(_ *bench, c *web.Config) { c.MaxLists = 1 })
+	end := b.uploading(parko)
+	_, err := b.as(parko).SubmitCSV(t.Context(), registry.Batch{Op: registry.OpReset}, strings.NewReader("Device ID\n1\n"))
 	require.ErrorIs(t, err, web.ErrRate)
-	_, err = more.Write([]byte(ids[0].String() + "\n"))
-	require.NoError(t, err)
-	require.NoError(t, more.Close())
-	require.Equal(t, http.StatusAccepted, <-done)
+	require.Equal(t, http.StatusAccepted, end())
 }
 
 func TestWatchingAJob(t *testing.T) {

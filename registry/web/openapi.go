@@ -42,7 +42,7 @@ func OpenAPI() ([]byte, error) {
 			"title": "IoT registry", "version": "1",
 			"description": "Devices, their providers and their profiles. Refusals are problem documents (RFC 9457) with EPP result codes (RFC 5730). " +
 				"Bulk calls answer 200 with one result per item, in their order, also where items are refused. " +
-				"An Idempotency-Key makes a call repeatable: the same key with the same content gets the first answer.",
+				"An Idempotency-Key makes a call repeatable: the same key with the same content gets the first answer. Operations that do not list it act anew each time.",
 		},
 		"security": []any{map[string]any{"bearer": []string{}}, map[string]any{"mutualTLS": []string{}}},
 		"paths":    paths,
@@ -163,7 +163,7 @@ func (rt *route) parameters(types *schemas) []any {
 	if rt.etag && rt.method == http.MethodGet {
 		add("header", "If-None-Match", "The ETag of the revision that is known", false, text)
 	}
-	if rt.method != http.MethodGet {
+	if rt.method != http.MethodGet && !rt.keyless {
 		add("header", headerKey, "Makes the call repeatable; choose a new one for each new call", false,
 			maps.Clone(map[string]any{"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"}))
 	}

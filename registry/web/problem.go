@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/iotregistry/sdk/registry"
@@ -17,7 +19,7 @@ var (
 	ErrNotReady     = errors.New("the registry cannot reach its store: come again later")
 	ErrRate         = errors.New("too many requests: wait as long as Retry-After says")
 	ErrTooLarge     = fmt.Errorf("%w: there is more of it than this route takes: split it or submit a job", registry.ErrInvalid)
-	ErrMediaType    = fmt.Errorf("%w: this route does not take this Content-Type", registry.ErrInvalid)
+	ErrMediaType    = fmt.Errorf("%w: this route does not take this Content-Type: it is application/json nearly everywhere, see /openapi.json", registry.ErrInvalid)
 	ErrNoRoute      = fmt.Errorf("%w: nothing is at this path: see /openapi.json", registry.ErrInvalid)
 	ErrMethod       = fmt.Errorf("%w: this path has other methods: see Allow", registry.ErrInvalid)
 	ErrPrecondition = fmt.Errorf("%w: say by If-Match which revision of the device the change was decided on, or *", registry.ErrInvalid)
@@ -92,15 +94,17 @@ const (
 	kindInternal  = "internal"
 )
 
-// kinds is the one table of what an error is over HTTP. Words that package
-// registry has too are found by its Kind; those before them are ours and are
-// looked for first.
-var kinds = []struct {
+type kind struct {
 	word   string
 	err    error // nil: of package registry
 	status int
 	title  string
-}{
+}
+
+// kinds is the one table of what an error is over HTTP. Words that package
+// registry has too are found by its Kind; those before them are ours and are
+// looked for first.
+var kinds = []kind{
 	{"rate", ErrRate, http.StatusTooManyRequests, "Too many requests"},
 	{"not-ready", ErrNotReady, http.StatusServiceUnavailable, "Registry not ready"},
 	{"too-large", ErrTooLarge, http.StatusRequestEntityTooLarge, "Request too large"},
@@ -147,6 +151,25 @@ func kindOf(err error) string {
 	return registry.Kind(err)
 }
 
+// maxDetail bounds a problem's detail, in bytes: requests are part of some.
+const maxDetail = 2048
+
+// detailOf returns the text of err for callers.
+func detailOf(err error) string {
+	text := wholeDetail(err)
+	if len(text) > maxDetail {
+		text = strings.ToValidUTF8(text[:maxDetail], "") + " ..."
+	}
+	return text
+}
+
+func wholeDetail(err error) string {
+	if slices.ContainsFunc(kinds, func(k kind) bool { return k.err != nil && errors.Is(err, k.err) }) {
+		return err.Error()
+	}
+	return registry.Detail(err)
+}
+
 // errorOf makes the error of a word that kindOf has given.
 func errorOf(word, text string) error {
 	for _, k := range kinds {
@@ -166,8 +189,7 @@ type said struct {
 func (e *said) Error() string { return e.text }
 func (e *said) Unwrap() error { return e.is }
 
-// problemOf describes err. The text of an internal error is the registry's own
-// affair and stays here.
+// problemOf describes err, in words that callers may see.
 func problemOf(err error) *Problem {
 	p := &Problem{Kind: kindOf(err), Code: registry.Code(err), Retryable: registry.Retryable(err)}
 	p.Type, p.Status, p.Title = typePrefix+p.Kind, http.StatusInternalServerError, "Registry failed"
@@ -176,12 +198,12 @@ func problemOf(err error) *Problem {
 			p.Status, p.Title = k.status, k.title
 		}
 	}
-	p.Detail = err.Error()
+	p.Detail = detailOf(err)
 	var re *registry.Error
 	if errors.As(err, &re) {
 		p.Op, p.Device = re.Op, re.Device
 		if re.Err != nil {
-			p.Detail = re.Err.Error()
+			p.Detail = detailOf(re.Err)
 		}
 	}
 	if p.Kind == kindInternal {

@@ -19,6 +19,7 @@ type route struct {
 	long         bool // a stream: MaxJob and StreamTime hold
 	etag         bool // it answers with an ETag
 	match        bool // it asks for If-Match
+	keyless      bool // an idempotency key does not make it repeatable
 
 	status int
 	in     reflect.Type // of a JSON body; nil for none
@@ -102,6 +103,11 @@ func resultsOrError(results []registry.Result, err error) (resultsAnswer, error)
 
 func (rt *route) by(roles ...registry.Role) *route {
 	rt.roles = roles
+	return rt
+}
+
+func (rt *route) anew() *route {
+	rt.keyless = true
 	return rt
 }
 

@@ -40,10 +40,10 @@ func routes() []*route {
 		reading("/v1/accounts/{id}", "getAccount", "One account", (*Server).account),
 		telling(http.MethodPut, "/v1/accounts/{id}", "putAccount", "Create or change an account", (*Server).putAccount).by(operator),
 		reading("/v1/accounts/{id}/credentials", "listCredentials", "An account's credentials", (*Server).credentials),
-		writing(post, "/v1/accounts/{id}/tokens", "issueToken", "Make a bearer token, which is shown once", (*Server).issueToken).by(operator).with(http.StatusCreated),
+		writing(post, "/v1/accounts/{id}/tokens", "issueToken", "Make a bearer token, which is shown once", (*Server).issueToken).by(operator).with(http.StatusCreated).anew(),
 		writing(post, "/v1/accounts/{id}/certificates", "trustCertificate", "Trust a client certificate's key", (*Server).trustCertificate).by(operator).with(http.StatusCreated),
 		{method: http.MethodDelete, path: "/v1/credentials/{id}", id: "revokeCredential", summary: "Take a credential out of use",
-			status: http.StatusNoContent, run: (*Server).revokeCredential},
+			status: http.StatusNoContent, keyless: true, run: (*Server).revokeCredential},
 
 		{method: post, path: "/v1/claims", id: "fileClaims", status: http.StatusOK, long: true, run: (*Server).fileClaims,
 			summary: "File a maker's claims: as the maker in JSON; from anybody in CSV with the maker's signature in the header Signature (base64), or as certificates in PEM",
@@ -57,7 +57,7 @@ func routes() []*route {
 		bulk("/v1/status", "setStatus", "Set and take back statuses of devices", (*Server).setStatus).by(asp, operator),
 		bulk("/v1/confirm", "confirm", "Tell that devices have connected with their profiles", (*Server).confirm).by(asp),
 		bulk("/v1/progress", "progress", "Report how deliveries go on", (*Server).progress).by(operatorMNO),
-		writing(post, "/v1/codes", "issueCodes", "Draw authorization codes, which are shown once", (*Server).issueCodes).by(owner),
+		writing(post, "/v1/codes", "issueCodes", "Draw authorization codes, which are shown once", (*Server).issueCodes).by(owner).anew(),
 		bulk("/v1/codes/clear", "clearCodes", "Take authorization codes out of use", (*Server).clearCodes).by(owner),
 
 		reading("/v1/devices", "listDevices", "Devices", (*Server).devices).by(asp, owner, operator, auditor).asks(after, limit),
@@ -89,7 +89,7 @@ func routes() []*route {
 			out: reflect.TypeFor[*registry.Job](), run: (*Server).cancelJob},
 
 		reading("/v1/messages", "poll", "The caller's messages (RFC 5730 section 2.9.2.3)", (*Server).messages).asks(after, limit),
-		telling(post, "/v1/messages/ack", "acknowledge", "Remove messages that are dealt with", (*Server).ack),
+		telling(post, "/v1/messages/ack", "acknowledge", "Remove messages that are dealt with", (*Server).ack).anew(),
 
 		reading("/v1/audit", "audit", "The sealed audit trail", (*Server).audit).by(operator, auditor).asks(seq, limit),
 		reading("/v1/audit/head", "auditHead", "The trail's newest signed head", func(s *Server, c *call) (audit.Head, error) {

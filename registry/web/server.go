@@ -26,10 +26,9 @@ type Server struct {
 	Config
 	mux *http.ServeMux
 
-	lists chan struct{} // holds one for each that is read
+	lists, streams *shares
 
 	mu       sync.Mutex
-	streams  int
 	watchers map[string]map[chan struct{}]struct{} // by job
 }
 
@@ -38,7 +37,7 @@ func New(cfg Config) (*Server, error) {
 	if err := cfg.check(); err != nil {
 		return nil, err
 	}
-	s := &Server{Config: cfg, mux: http.NewServeMux(), lists: make(chan struct{}, cfg.MaxLists), watchers: map[string]map[chan struct{}]struct{}{}}
+	s := &Server{Config: cfg, mux: http.NewServeMux(), lists: newShares(cfg.MaxLists), streams: newShares(cfg.MaxStreams), watchers: map[string]map[chan struct{}]struct{}{}}
 	for _, rt := range routes() {
 		s.mux.Handle(rt.pattern(), s.handler(rt))
 	}
@@ -101,14 +100,17 @@ func visitOf(r *http.Request) *visit {
 // or a problem document.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	begin := s.Now()
-	v := &visit{id: s.requestID()}
+	v, outer := &visit{id: s.requestID()}, r
 	r = r.WithContext(context.WithValue(r.Context(), visitKey{}, v))
 	rec := &recorder{ResponseWriter: w}
 	h := w.Header()
 	h.Set(headerRequest, v.id)
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")
-	defer func() { s.finish(r, rec, v, s.Now().Sub(begin), recover()) }()
+	defer func() {
+		outer.Pattern = r.Pattern // for who counts requests around this
+		s.finish(r, rec, v, s.Now().Sub(begin), recover())
+	}()
 	s.dispatch(rec, r)
 }
 
@@ -148,7 +150,7 @@ func (s *Server) finish(r *http.Request, w *recorder, v *visit, took time.Durati
 	}
 	s.log(r, w, v, took)
 	if s.Observe != nil {
-		s.Observe(r.Pattern, r.Method, w.code(), took)
+		s.Observe(r.Pattern, methodOf(r), w.code(), took)
 	}
 	if abort { // so that the client does not take what it has for all
 		panic(http.ErrAbortHandler)
@@ -167,6 +169,15 @@ func (s *Server) log(r *http.Request, w *recorder, v *visit, took time.Duration)
 		level, attrs = slog.LevelError, append(attrs, slog.String("err", v.err.Error()))
 	}
 	s.Logger.LogAttrs(r.Context(), level, "request", attrs...)
+}
+
+// methodOf keeps callers from making up words for metrics.
+func methodOf(r *http.Request) string {
+	switch r.Method {
+	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions:
+		return r.Method
+	}
+	return "other"
 }
 
 func (s *Server) requestID() string {

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -89,6 +90,10 @@ func TestErrorsSurviveTheTrip(t *testing.T) {
 				return
 			}
 			require.ErrorIs(t, err, c.err)
+			if inside := []string{"conflict", "closed", "deadline", "context"}; slices.Contains(inside, name) {
+				require.NotContains(t, err.Error(), "row 7", "where the registry's own parts have trouble")
+				return
+			}
 			require.Contains(t, err.Error(), "row 7")
 		})
 	}

@@ -93,7 +93,9 @@ func (h *Handler) find(w http.ResponseWriter, r *http.Request, actor registry.Ac
 	case errors.Is(err, registry.ErrNotFound):
 		h.fail(w, r, http.StatusNotFound, "No such device is known here, or it is not yours to see.")
 	case err != nil:
-		h.cfg.Logger.ErrorContext(r.Context(), "rdap: look-up failed", "device", id.String(), "error", err)
+		if r.Context().Err() == nil { // otherwise whoever asked has left, which anybody can do
+			h.cfg.Logger.ErrorContext(r.Context(), "rdap: look-up failed", "device", id.String(), "error", err)
+		}
 		h.fail(w, r, http.StatusInternalServerError, "The registry failed: try again later.")
 	default:
 		if !known {

@@ -2,6 +2,7 @@ package rdap_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"flag"
 	"fmt"
@@ -327,4 +328,19 @@ func ExampleHandler() {
 	// "handle": "1000000000000002-IOTREG",
 	// "inactive"
 	// "handle": "unnamed-IOTREG",
+}
+
+// Callers who hang up are no failure of the registry's.
+func TestWhoHasLeftIsNotLogged(t *testing.T) {
+	t.Parallel()
+	var log bytes.Buffer
+	h := newHandler(t, func(c *rdap.Config) {
+		c.Engine, c.Logger = office{err: fmt.Errorf("read: %w", context.Canceled)}, slog.New(slog.NewTextHandler(&log, nil))
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(ctx, http.MethodGet, "/rdap/device/1000000000000001", nil))
+	require.Empty(t, log.String())
+	h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/rdap/device/1000000000000001", nil))
+	require.Contains(t, log.String(), "look-up failed")
 }
