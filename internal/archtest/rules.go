@@ -69,26 +69,30 @@ var rules = []rule{
 		why: "TPM access is one leaf; everything else takes a crypto.Signer or an ecdh.KeyExchanger",
 	},
 	{
-		of: []string{"mno/..."}, own: append([]string{"mno/...", "registry/eid", "internal/strictjson"}, wire...), others: none,
+		of: []string{"mno/..."}, own: append([]string{"mno/...", "registry/eid", "internal/strictjson", "internal/retry"}, wire...), others: none,
 		why: "an operator builds this against the standard library; it carries sealed profiles without knowing them",
 	},
 	{
 		of: []string{"registry/..."}, except: []string{"registry/eid/...", "registry/postgres/...", "registry/web/..."},
-		own:    append([]string{"registry/...", "dane/...", "profile/...", "mno/...", "internal/sqlstore", "internal/csvfile", "internal/strictjson"}, wire...),
+		own:    append([]string{"registry/...", "dane/...", "profile/...", "mno/...", "internal/sqlstore", "internal/csvfile", "internal/strictjson", "internal/retry"}, wire...),
 		others: xDNS,
 		why:    "the registry ties the rooms below it together; the SQL driver is its user's choice",
 	},
 	{
 		of:     []string{"registry/postgres/..."},
-		own:    append([]string{"registry/...", "dane/...", "profile/...", "mno/...", "internal/sqlstore", "internal/csvfile", "internal/strictjson"}, wire...),
+		own:    append([]string{"registry/...", "dane/...", "profile/...", "mno/...", "internal/sqlstore", "internal/csvfile", "internal/strictjson", "internal/retry"}, wire...),
 		others: append([]string{"github.com/jackc/..."}, xDNS...),
 		why:    "a *pgxpool.Pool cannot be named without pgx: the one store that knows its driver",
 	},
 	{
 		of:     []string{"registry/web/..."},
-		own:    append([]string{"registry/...", "transfer/...", "dane/...", "profile/...", "mno/...", "internal/csvfile", "internal/strictjson"}, wire...),
+		own:    append([]string{"registry/...", "transfer/...", "dane/...", "profile/...", "mno/...", "internal/csvfile", "internal/strictjson", "internal/retry"}, wire...),
 		others: xDNS,
 		why:    "the front of registry and transfers serves both over one handler; it needs nothing but the standard library",
+	},
+	{
+		of: []string{"internal/retry/..."}, own: none, others: none,
+		why: "waiting and trying again is the same for every protocol over HTTP",
 	},
 	{
 		of: []string{"internal/strictjson/..."}, own: []string{"internal/strictjson/..."}, others: none,
@@ -124,7 +128,7 @@ var rules = []rule{
 		why: "arrows only go down: transfer imports registry; only the web front stands above both",
 	},
 	{
-		of: []string{"transfer/..."}, own: append([]string{"internal/sqlstore", "internal/csvfile", "internal/strictjson"}, append(slices.Clone(rooms), wire...)...), others: xDNS,
+		of: []string{"transfer/..."}, own: append([]string{"internal/sqlstore", "internal/csvfile", "internal/strictjson", "internal/retry"}, append(slices.Clone(rooms), wire...)...), others: xDNS,
 		why: "the top room: policy over what is below, no dependency of its own",
 	},
 	{

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/iotregistry/sdk/internal/retry"
 	"github.com/iotregistry/sdk/mno"
 )
 
@@ -159,7 +160,7 @@ func (c *Client) attempt(ctx context.Context, path string, body []byte, resp res
 	r.Header.Set(headerProtocol, Version)
 	res, err := c.http().Do(r)
 	if err != nil {
-		return &TransportError{Path: path, Err: err, permanent: permanent(err)}
+		return &TransportError{Path: path, Err: err, permanent: retry.Permanent(err)}
 	}
 	defer res.Body.Close()
 	data, err := io.ReadAll(io.LimitReader(res.Body, MaxBody+1))
@@ -179,7 +180,7 @@ func decodeResponse(path string, res *http.Response, data []byte, resp response)
 	bad := func(err error) error {
 		return &TransportError{Path: path, Status: res.StatusCode, Err: err,
 			permanent: res.StatusCode < 500 && res.StatusCode != http.StatusTooManyRequests && res.StatusCode != http.StatusRequestTimeout,
-			after:     retryAfter(res)}
+			after:     retry.After(res.Header)}
 	}
 	// A peer may answer a notification by 200 and a response header as well.
 	if res.StatusCode != want && (resp != nil || res.StatusCode != http.StatusOK) {

@@ -3,16 +3,14 @@ package es2
 import (
 	"context"
 	crand "crypto/rand"
-	"crypto/tls"
-	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
-	"strconv"
 	"time"
+
+	"github.com/iotregistry/sdk/internal/retry"
 )
 
 // Retry says how often and how fast a call is repeated after transport trouble:
@@ -54,73 +52,22 @@ func (e *TransportError) Retryable() bool { return !e.permanent }
 // do runs f until it succeeds, fails for good, the attempts are used up, or ctx
 // ends.
 func (r Retry) do(ctx context.Context, rand io.Reader, f func() error) error {
-	attempts, wait, longest := r.Attempts, r.Min, r.Max
-	if attempts <= 0 {
-		attempts = 5
-	}
-	if wait <= 0 {
-		wait = 100 * time.Millisecond
-	}
+	longest := r.Max
 	if longest <= 0 {
 		longest = 5 * time.Second
 	}
-	for n := 1; ; n++ {
+	err := retry.Pace{Attempts: r.Attempts, Min: r.Min, Max: longest, Rand: rand}.Do(ctx, func() (bool, time.Duration, error) {
 		err := f()
 		var te *TransportError
 		if err == nil || !errors.As(err, &te) {
-			return err
+			return false, 0, err
 		}
-		if ctx.Err() != nil {
-			return fmt.Errorf("es2: %s: %w", te.Path, ctx.Err())
-		}
-		if te.permanent || n >= attempts {
-			return err
-		}
-		if sleep(ctx, min(max(jitter(rand, wait), te.after), longest)) != nil {
-			return fmt.Errorf("es2: %s: %w (last attempt: %v)", te.Path, ctx.Err(), te)
-		}
-		wait = min(2*wait, longest)
+		return !te.permanent, te.after, err
+	})
+	if err != nil && ctx.Err() != nil {
+		return fmt.Errorf("es2: %w", err)
 	}
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
-// jitter spreads d over its upper half, so that a fleet's retries do not meet.
-func jitter(rand io.Reader, d time.Duration) time.Duration {
-	var b [8]byte
-	if _, err := io.ReadFull(rand, b[:]); err != nil {
-		return d
-	}
-	half := uint64(d / 2)
-	return d - time.Duration(binary.BigEndian.Uint64(b[:])%(half+1))
-}
-
-// permanent reports whether a failed request would fail again: TLS refused one
-// side's certificate, or the peers speak no common TLS.
-func permanent(err error) bool {
-	var cert *tls.CertificateVerificationError
-	var record tls.RecordHeaderError
-	var op *net.OpError
-	// crypto/tls gives a peer's alert no exported type, but a name of its own.
-	alert := errors.As(err, &op) && op.Op == "remote error"
-	return alert || errors.As(err, &cert) || errors.As(err, &record)
-}
-
-func retryAfter(res *http.Response) time.Duration {
-	s, err := strconv.Atoi(res.Header.Get("Retry-After"))
-	if err != nil || s < 0 || s > 3600 {
-		return 0
-	}
-	return time.Duration(s) * time.Second
+	return err
 }
 
 func (c *Client) random() io.Reader {

@@ -13,6 +13,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/iotregistry/sdk/internal/retry"
 )
 
 // MaxAnswer is how much of an answer [Client] reads, in bytes. [Client.WatchJob] is
@@ -203,7 +205,7 @@ func (c *Client) send(ctx context.Context, r *request) (*http.Response, error) {
 	}
 	res, err := c.http().Do(req)
 	if err != nil {
-		return nil, &TransportError{Method: r.method, Path: r.path, Err: err, permanent: permanent(err)}
+		return nil, &TransportError{Method: r.method, Path: r.path, Err: err, permanent: retry.Permanent(err)}
 	}
 	return res, nil
 }
@@ -212,7 +214,7 @@ func (c *Client) send(ctx context.Context, r *request) (*http.Response, error) {
 func decodeAnswer(r *request, res *http.Response, data []byte, out any) error {
 	bad := func(err error) error {
 		return &TransportError{Method: r.method, Path: r.path, Status: res.StatusCode, Err: err,
-			permanent: !transient(res.StatusCode), after: retryAfter(res.Header)}
+			permanent: !transient(res.StatusCode), after: retry.After(res.Header)}
 	}
 	if len(data) > MaxAnswer {
 		return bad(fmt.Errorf("the answer is longer than %d bytes", MaxAnswer))
@@ -242,7 +244,7 @@ func decodeProblem(res *http.Response, data []byte, bad func(error) error) error
 	if err := json.Unmarshal(data, p); err != nil || p.Kind == "" || res.StatusCode < 400 {
 		return bad(errors.New("the answer is no problem document of a registry"))
 	}
-	p.Status, p.after = res.StatusCode, retryAfter(res.Header)
+	p.Status, p.after = res.StatusCode, retry.After(res.Header)
 	return p
 }
 

@@ -14,6 +14,7 @@ import (
 	"net/url"
 	"strconv"
 
+	"github.com/iotregistry/sdk/internal/retry"
 	"github.com/iotregistry/sdk/registry"
 )
 
@@ -172,7 +173,7 @@ func (c *Client) watchOnce(ctx context.Context, id string, yield func(*registry.
 		return false, fmt.Errorf("registry/web: events of job %s: %w", id, err)
 	}
 	// The registry ends streams after a while, and so do proxies.
-	return true, sleep(ctx, jitter(c.random(), c.Retry.pause()))
+	return true, retry.Sleep(ctx, retry.Jitter(c.random(), c.Retry.pause()))
 }
 
 // maxEvent is how long a line of an event stream may be.

@@ -3,16 +3,14 @@ package web
 import (
 	"context"
 	crand "crypto/rand"
-	"crypto/tls"
-	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
-	"strconv"
 	"time"
+
+	"github.com/iotregistry/sdk/internal/retry"
 )
 
 // Retry says how often and how fast a call is repeated after trouble on the way:
@@ -29,30 +27,19 @@ type Retry struct {
 // do runs f until it succeeds, fails for good, the attempts are used up, or ctx
 // ends.
 func (r Retry) do(ctx context.Context, rand io.Reader, once bool, f func() error) error {
-	attempts, wait, longest := r.Attempts, r.pause(), r.Max
-	if attempts <= 0 {
-		attempts = 5
-	}
+	longest := r.Max
 	if longest <= 0 {
 		longest = 30 * time.Second
 	}
-	for n := 1; ; n++ {
+	err := retry.Pace{Attempts: r.Attempts, Min: r.Min, Max: longest, Rand: rand}.Do(ctx, func() (bool, time.Duration, error) {
 		err := f()
-		if err == nil {
-			return nil
-		}
-		if ctx.Err() != nil {
-			return fmt.Errorf("registry/web: %w (%w)", ctx.Err(), err)
-		}
 		again, after := repeatable(err, once)
-		if !again || n >= attempts {
-			return err
-		}
-		if sleep(ctx, min(max(jitter(rand, wait), after), longest)) != nil {
-			return fmt.Errorf("registry/web: %w (last attempt: %w)", ctx.Err(), err)
-		}
-		wait = min(2*wait, longest)
+		return again, after, err
+	})
+	if err != nil && ctx.Err() != nil {
+		return fmt.Errorf("registry/web: %w", err)
 	}
+	return err
 }
 
 func (r Retry) pause() time.Duration {
@@ -84,46 +71,6 @@ func repeatable(err error, once bool) (bool, time.Duration) {
 func transient(status int) bool {
 	return status >= 500 && status != http.StatusNotImplemented ||
 		status == http.StatusTooManyRequests || status == http.StatusRequestTimeout
-}
-
-// permanent reports whether a failed request would fail again: TLS refused one
-// side's certificate, or the peers speak no common TLS.
-func permanent(err error) bool {
-	var cert *tls.CertificateVerificationError
-	var record tls.RecordHeaderError
-	var op *net.OpError
-	// crypto/tls gives a peer's alert no exported type, but a name of its own.
-	alert := errors.As(err, &op) && op.Op == "remote error"
-	return alert || errors.As(err, &cert) || errors.As(err, &record)
-}
-
-func retryAfter(h http.Header) time.Duration {
-	s, err := strconv.Atoi(h.Get("Retry-After"))
-	if err != nil || s < 0 || s > 3600 {
-		return 0
-	}
-	return time.Duration(s) * time.Second
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
-// jitter spreads d over its upper half, so that a fleet's retries do not meet.
-func jitter(rand io.Reader, d time.Duration) time.Duration {
-	var b [8]byte
-	if _, err := io.ReadFull(rand, b[:]); err != nil {
-		return d
-	}
-	half := uint64(d / 2)
-	return d - time.Duration(binary.BigEndian.Uint64(b[:])%(half+1))
 }
 
 func (c *Client) random() io.Reader {
