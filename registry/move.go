@@ -277,6 +277,11 @@ func (r *Registry) endTransfers(ctx context.Context, ids []eid.ID) (int, error) 
 			if d == nil || d.Pending != nil || !d.Deleted.IsZero() {
 				return errOver // deleted, or decided and asked for again
 			}
+			// One without a profile has to get one only where it was transferred: the
+			// timer may be of a request that was rejected.
+			if d.Profile == 0 && d.From == "" {
+				return errOver
+			}
 			if cur := s.current(d); d.Profile != 0 && (cur == nil || cur.Sponsor == d.Sponsor) {
 				return errOver
 			}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -231,14 +232,22 @@ func history(ctx context.Context, tx registry.Tx, device eid.ID, now time.Time) 
 		return nil, err
 	}
 	out := make([]Transfer, len(recs))
+	var due []int
 	for i, rec := range recs {
 		if err := decode(rec, &out[i]); err != nil {
 			return nil, err
 		}
 		if out[i].project(now) {
-			if out[i].NewProfile, err = profileAfter(ctx, tx, &out[i]); err != nil {
-				return nil, err
-			}
+			due = append(due, i)
+		}
+	}
+	for _, i := range due {
+		last := uint64(math.MaxUint64)
+		if i+1 < len(out) {
+			last = out[i+1].OldProfile // what the device had when it was asked for again
+		}
+		if out[i].NewProfile, err = profileAfter(ctx, tx, &out[i], last); err != nil {
+			return nil, err
 		}
 	}
 	return out, nil
@@ -254,9 +263,9 @@ func (t *Transfer) project(now time.Time) bool {
 	return true
 }
 
-// profileAfter finds the profile that a transfer which a deadline decided has
-// led to; 0 while it is not made.
-func profileAfter(ctx context.Context, tx registry.Tx, t *Transfer) (uint64, error) {
+// profileAfter finds the profile, up to last, that a transfer which a deadline
+// decided has led to; 0 while it is not made.
+func profileAfter(ctx context.Context, tx registry.Tx, t *Transfer, last uint64) (uint64, error) {
 	recs, err := tx.List(ctx, registry.TableProfiles, registry.Query{Parent: t.Device.String(), After: fmt.Sprintf("%020d", t.OldProfile)})
 	if err != nil {
 		return 0, err
@@ -266,7 +275,7 @@ func profileAfter(ctx context.Context, tx registry.Tx, t *Transfer) (uint64, err
 		if err := decode(rec, &p); err != nil {
 			return 0, err
 		}
-		if p.Sponsor == t.To {
+		if p.Sponsor == t.To && p.ID <= last {
 			return p.ID, nil
 		}
 	}
