@@ -156,3 +156,28 @@ func TestHistoryOfATransferWithoutAProfile(t *testing.T) {
 	require.Equal(t, last[0].ProfileID, made[2])
 	require.True(t, slices.IsSorted(made))
 }
+
+// The history of a device that is registered anew does not name a profile of its
+// earlier life.
+func TestHistoryAfterAnEarlierLife(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, func(c *registry.Config) { c.Redemption, c.PurgeAfter = time.Hour, time.Hour })
+	rows := b.claim(1)
+	id := rows[0].ID
+	in := registry.Import{Owner: city.Account, MNO: telco.Account, Rows: rows}
+	b.ok(b.reg.Import(t.Context(), carPark, in))
+	b.ok(b.reg.Activate(t.Context(), carPark, id))
+	b.ok(b.reg.Delete(t.Context(), carPark, registry.Options{}, id))
+	b.wait(2 * time.Hour)
+	b.ok(b.reg.Import(t.Context(), parko, in))
+	s := patient(b.reg)
+	b.ask(s, id)
+	b.wait(2 * time.Hour)
+	ts, err := s.History(t.Context(), root, id)
+	require.NoError(t, err)
+	require.Zero(t, ts[0].NewProfile, "it is not made yet")
+	b.resume()
+	ts, err = s.History(t.Context(), root, id)
+	require.NoError(t, err)
+	require.Equal(t, b.device(id).Profile, ts[0].NewProfile)
+}

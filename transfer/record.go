@@ -275,7 +275,8 @@ func profileAfter(ctx context.Context, tx registry.Tx, t *Transfer, last uint64)
 		if err := decode(rec, &p); err != nil {
 			return 0, err
 		}
-		if p.Sponsor == t.To && p.ID <= last {
+		// One made before is of an earlier life of the device.
+		if p.Sponsor == t.To && p.ID <= last && !p.Created.Before(t.Due) {
 			return p.ID, nil
 		}
 	}
