@@ -181,3 +181,19 @@ func TestHistoryAfterAnEarlierLife(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, b.device(id).Profile, ts[0].NewProfile)
 }
+
+// Two timers of one device that are due at once do not keep each other from ending.
+func TestTwoTimersOfADevice(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	id := b.active(1)[0]
+	s := patient(b.reg)
+	b.ask(s, id)
+	b.ok(s.Reject(t.Context(), parko, registry.Options{}, id))
+	b.wait(time.Minute)
+	b.ask(s, id)
+	b.wait(2 * time.Hour)
+	require.Equal(t, 1, b.resume())
+	require.Len(t, b.profiles(id), 2)
+	require.Equal(t, carPark.Account, b.profiles(id)[1].Sponsor)
+}

@@ -627,10 +627,17 @@ func (m *model) carryOut(c mCall, key, sign string, batch []int, verdicts []verd
 			m.deliver(c.Items[i].Device, results[i].Profile, &results[i])
 		}
 	}
-	if c.Op == "confirm" {
-		m.withdraw()
-		commit()
+	if c.Op != "confirm" {
+		return
 	}
+	for n, i := range batch {
+		if id := c.Items[i].Device; verdicts[n].kind == "" {
+			for _, r := range slices.Clone(m.Devices[id].Retired) {
+				m.revoke(id, r)
+			}
+		}
+	}
+	commit()
 }
 
 // deliver has a profile ordered, if it is not yet.
@@ -660,7 +667,7 @@ func (m *model) guess(id, requester string) {
 	}
 }
 
-// withdraw ends the profiles that are leaving or whose overlap is over.
+// withdraw ends the profiles that are leaving.
 func (m *model) withdraw() {
 	for id, ps := range m.Profiles {
 		for i, p := range ps {
@@ -736,4 +743,13 @@ func (c mCall) sign(total int, batch []int) string {
 		items = append(items, it)
 	}
 	return fmt.Sprint(c.Op, c.Actor.Role, c.Atomic, c.DryRun, c.Wait, c.Param, c.Add, c.Rem, total, items)
+}
+
+// named counts the devices that a call names.
+func (c mCall) named() int {
+	seen := map[string]bool{}
+	for _, it := range c.Items {
+		seen[it.Device] = true
+	}
+	return len(seen)
 }

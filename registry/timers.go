@@ -130,6 +130,8 @@ func (r *Registry) fireKind(ctx context.Context, kind string, keys, about []stri
 		}
 		return r.tellExpiring(ctx, keys, ids)
 	case timerTransfer, timerPurge:
+		// A device may have several: of a request that was rejected, and of the next.
+		about = slices.Compact(slices.Sorted(slices.Values(about)))
 		ids := make([]eid.ID, len(about))
 		for i, a := range about {
 			var err error
