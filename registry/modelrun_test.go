@@ -767,7 +767,9 @@ func (m *model) String() string {
 			}
 		}
 		msgs := slices.Clone(m.Messages[a.Account])
-		slices.SortFunc(msgs, func(x, y mMessage) int { return strings.Compare(fmt.Sprintf("%09d%s", x.At, x.What), fmt.Sprintf("%09d%s", y.At, y.What)) })
+		slices.SortFunc(msgs, func(x, y mMessage) int {
+			return strings.Compare(fmt.Sprintf("%09d%s", x.At, x.What), fmt.Sprintf("%09d%s", y.At, y.What))
+		})
 		fmt.Fprintln(&b, a.Account, ids, msgs)
 	}
 	for _, key := range slices.Sorted(maps.Keys(m.Guesses)) {
@@ -898,7 +900,9 @@ func (w *world) observeAccount(b *strings.Builder, a registry.Actor) {
 		require.True(w.t, i == 0 || !msg.Time.Before(msgs[i-1].Time), "messages come in their order")
 		out = append(out, mMessage{w.seconds(msg.Time), told(msg)})
 	}
-	slices.SortFunc(out, func(x, y mMessage) int { return strings.Compare(fmt.Sprintf("%09d%s", x.At, x.What), fmt.Sprintf("%09d%s", y.At, y.What)) })
+	slices.SortFunc(out, func(x, y mMessage) int {
+		return strings.Compare(fmt.Sprintf("%09d%s", x.At, x.What), fmt.Sprintf("%09d%s", y.At, y.What))
+	})
 	fmt.Fprintln(b, a.Account, ids, out)
 }
 
