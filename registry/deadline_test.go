@@ -197,3 +197,20 @@ func TestTwoTimersOfADevice(t *testing.T) {
 	require.Len(t, b.profiles(id), 2)
 	require.Equal(t, carPark.Account, b.profiles(id)[1].Sponsor)
 }
+
+// A sponsor that was asked for a device before it had a profile of its own for it
+// gets that when it keeps the device.
+func TestAskedForBeforeTheProfileWasMade(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	id := b.active(1)[0]
+	s := patient(b.reg)
+	b.ask(s, id)
+	b.wait(2 * time.Hour) // it has happened, and nobody was awake
+	b.ok(s.Request(t.Context(), parko, registry.Options{}, registry.Move{Device: id, Code: b.code(id)}))
+	b.resume()
+	b.ok(s.Reject(t.Context(), carPark, registry.Options{}, id))
+	b.resume()
+	require.Len(t, b.profiles(id), 2)
+	require.Equal(t, carPark.Account, b.profiles(id)[1].Sponsor)
+}

@@ -37,7 +37,7 @@ var (
 // REGISTRY_MODEL=seed,steps runs one seed for longer, and seed-seed,steps many.
 func TestModel(t *testing.T) {
 	t.Parallel()
-	first, last, steps := uint64(1), uint64(12), 150
+	first, last, steps := uint64(1), uint64(16), 150
 	if testing.Short() {
 		last = 3
 	}
