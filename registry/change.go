@@ -50,7 +50,7 @@ func (r *Registry) eachDevice(ctx context.Context, actor Actor, c change) error 
 			})
 		}
 		if errors.Is(err, errAborted) {
-			return nil // and every result says so
+			continue // and every result says so
 		}
 		if err == nil {
 			_, err = r.syncZone(ctx, resync)
@@ -62,10 +62,13 @@ func (r *Registry) eachDevice(ctx context.Context, actor Actor, c change) error 
 	return nil
 }
 
-// changeBatch returns the profiles whose place in the zone may have changed.
+// changeBatch returns the profiles whose place in the zone is to be put right.
 func (r *Registry) changeBatch(ctx context.Context, tx Tx, actor Actor, c *change, o *once, batch []*plan) ([]uint64, error) {
 	if done, err := o.recall(ctx, tx, batch); done || err != nil {
-		return nil, err
+		if err != nil {
+			return nil, err
+		}
+		return r.unsynced(ctx, tx, batch)
 	}
 	devices, err := r.devices(ctx, tx, planKeys(batch)...)
 	if err != nil {
@@ -95,7 +98,37 @@ func (r *Registry) changeBatch(ctx context.Context, tx Tx, actor Actor, c *chang
 			return nil, err
 		}
 	}
-	return w.resync, o.keep(ctx, tx, r.RequestTTL, batch)
+	if err := o.keep(ctx, tx, r.RequestTTL, batch); err != nil {
+		return nil, err
+	}
+	return r.unsynced(ctx, tx, batch)
+}
+
+// unsynced returns the profiles whose place in the zone is still to be put right,
+// of those devices that the batch gives a good answer about: it must not be given
+// before that is done, by whichever call it was begun.
+func (r *Registry) unsynced(ctx context.Context, tx Tx, batch []*plan) ([]uint64, error) {
+	var done []*plan
+	for _, p := range batch {
+		if p.result.Err == nil {
+			done = append(done, p)
+		}
+	}
+	devices, err := r.devices(ctx, tx, planKeys(done)...)
+	if err != nil {
+		return nil, err
+	}
+	var keys []string
+	for _, d := range devices {
+		for _, id := range d.published() {
+			keys = append(keys, workKey(workSync, id))
+		}
+	}
+	owed, err := tx.Get(ctx, TableWork, keys...)
+	if err != nil {
+		return nil, err
+	}
+	return workIDs(keysOf(owed))
 }
 
 // changed is what a batch of changes writes.

@@ -102,6 +102,10 @@ func mayConfirm(actor Actor, d *Device, p *Profile, id uint64) error {
 	if p == nil || d.Profile != id {
 		return fmt.Errorf("%w: profile %d is not the device's current one", ErrState, id)
 	}
+	// After a transfer that nobody decided it may yet be the one of the sponsor before.
+	if p.Sponsor != actor.Account {
+		return fmt.Errorf("%w: profile %d leads to another provider: confirm the device's next one", ErrState, id)
+	}
 	// Its record is not in the zone and its order not placed: believing this
 	// would take away what the device still lives on.
 	if p.Status == ProfileGenerated {

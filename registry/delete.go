@@ -56,8 +56,10 @@ func (r *Registry) Delete(ctx context.Context, actor Actor, opts Options, ids ..
 // profiles they had. Results are in the order of ids.
 func (r *Registry) Restore(ctx context.Context, actor Actor, opts Options, ids ...eid.ID) ([]Result, error) {
 	results, plans := plansOf(opRestore, ids)
+	var transferred []string
 	return results, r.eachDevice(ctx, actor, change{
 		Options: opts, op: opRestore, plans: plans, allowed: mayKnown,
+		begin: func() { transferred = nil },
 		apply: func(d *Device, now time.Time) (bool, error) {
 			switch {
 			case d.Deleted.IsZero():
@@ -66,7 +68,15 @@ func (r *Registry) Restore(ctx context.Context, actor Actor, opts Options, ids .
 				return false, fmt.Errorf("%w: its redemption period has ended", ErrState)
 			}
 			d.Deleted, d.Redeem, d.Purge = time.Time{}, time.Time{}, time.Time{}
+			if d.From != "" {
+				transferred = append(transferred, d.ID.String())
+			}
 			return true, nil
+		},
+		// While a device was deleted its transfer may have happened and made no
+		// profile.
+		commit: func(ctx context.Context, tx Tx) error {
+			return putTimers(ctx, tx, timerTransfer, r.now(), transferred...)
 		},
 	})
 }

@@ -100,6 +100,9 @@ func (r *Registry) order(ctx context.Context, parcels []parcel) (map[uint64]erro
 	err := forEach(ctx, len(parcels), r.Orders, func(i int) error {
 		p := parcels[i].profile
 		if p.Status.rank() >= ProfileSuperseded.rank() {
+			mu.Lock()
+			defer mu.Unlock()
+			steps[p.ID] = step{done: true}
 			return nil
 		}
 		taken, err := r.orderOne(ctx, parcels[i])
@@ -184,6 +187,11 @@ func (s step) apply(p *Profile, now time.Time) bool {
 	}
 	if s.receipt != nil {
 		p.Receipt = *s.receipt
+		// Of one that was superseded while it was ordered, too: the order has to be
+		// taken back.
+		if p.MNOStatus == MNONone {
+			p.MNOStatus = s.mno
+		}
 	}
 	if forward || s.receipt != nil {
 		p.Updated = now
@@ -205,11 +213,14 @@ func (r *Registry) advance(ctx context.Context, steps map[uint64]step, held map[
 			return err
 		}
 		var recs []Record
-		var done []uint64
+		var done, unwanted []uint64
 		for _, key := range keys {
 			p := profiles[key]
 			if p == nil {
 				continue
+			}
+			if p.Status == ProfileRevoked && steps[p.ID].receipt != nil {
+				unwanted = append(unwanted, p.ID) // withdrawn while it was ordered
 			}
 			if steps[p.ID].apply(p, r.now()) {
 				recs = append(recs, profileRecord(p))
@@ -222,6 +233,13 @@ func (r *Registry) advance(ctx context.Context, steps map[uint64]step, held map[
 			return err
 		}
 		if differ, err = r.differing(ctx, tx, profiles, held); err != nil {
+			return err
+		}
+		// Who finds the difference may not live to put it right.
+		if err := r.putWork(ctx, tx, workSync, differ); err != nil {
+			return err
+		}
+		if err := r.putWork(ctx, tx, workCancel, unwanted); err != nil {
 			return err
 		}
 		return deleteWork(ctx, tx, workProvision, done)

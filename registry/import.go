@@ -63,6 +63,7 @@ func (r *Registry) importBatch(ctx context.Context, actor Actor, in Import, o *o
 			return err
 		}
 		var recs, owned []Record
+		var earlier []*Device
 		var notes []Note
 		for _, p := range batch {
 			p.reset()
@@ -71,12 +72,18 @@ func (r *Registry) importBatch(ctx context.Context, actor Actor, in Import, o *o
 				p.fail(opImport, err)
 				continue
 			}
+			if old := b.devices[d.ID.String()]; old != nil {
+				earlier = append(earlier, old)
+			}
 			b.devices[d.ID.String()] = d
 			recs, owned = append(recs, deviceRecord(d)), append(owned, ownedRecord(d))
 			notes = append(notes, Note{Op: opImport, Device: d.ID, Detail: map[string]string{"owner": d.Owner, "mno": d.MNO}})
 		}
 		if in.Atomic && abortAll(opImport, batch) || in.DryRun {
 			return nil
+		}
+		if err := r.endLives(ctx, tx, earlier); err != nil {
+			return err
 		}
 		if err := putOwned(ctx, tx, owned); err != nil {
 			return err
@@ -86,6 +93,23 @@ func (r *Registry) importBatch(ctx context.Context, actor Actor, in Import, o *o
 		}
 		return o.keep(ctx, tx, r.RequestTTL, batch)
 	})
+}
+
+// endLives clears away what is left of devices that were deleted and are
+// registered anew: nobody's old code opens them, and their old profiles end.
+func (r *Registry) endLives(ctx context.Context, tx Tx, devices []*Device) error {
+	var keys, owned []string
+	var withdrawn []uint64
+	for _, d := range devices {
+		keys, owned = append(keys, d.ID.String()), append(owned, ownedKey(d))
+		withdrawn = append(withdrawn, d.published()...)
+	}
+	for t, keys := range map[Table][]string{TableCodes: keys, TableOwned: owned} {
+		if err := tx.Delete(ctx, t, keys...); err != nil {
+			return err
+		}
+	}
+	return r.putWork(ctx, tx, workWithdraw, withdrawn)
 }
 
 // putOwned enters devices into the index of owners, where one that was deleted

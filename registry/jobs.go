@@ -93,6 +93,9 @@ type part struct {
 	Refused []Result `json:"refused,omitempty"` // decided when the job was submitted; zero where it was not
 	Results []Result `json:"results,omitempty"` // of all rows, once done
 
+	// Sum is of this part's items and those before it.
+	Sum string `json:"sum,omitempty"`
+
 	version uint64
 }
 
@@ -231,7 +234,9 @@ func (r *Registry) beginJob(ctx context.Context, actor Actor, b Batch) (j *store
 		if err := putTimers(ctx, tx, timerJob, now.Add(r.RequestTTL), id); err != nil {
 			return err
 		}
-		return tx.Put(ctx, TableJobs, jobRecord(j))
+		err := tx.Put(ctx, TableJobs, jobRecord(j))
+		j.version++
+		return err
 	})
 	return j, err
 }
@@ -247,7 +252,7 @@ func (r *Registry) load(ctx context.Context, actor Actor, j *storedJob, items it
 		if len(rows) == 0 || loaded {
 			return nil
 		}
-		err := r.putPart(ctx, actor, j, parts, rows)
+		err := r.putPart(ctx, actor, j, parts, part{Rows: rows, Sum: hex.EncodeToString(h.Sum(nil))})
 		rows, parts = nil, parts+1
 		return err
 	}
@@ -281,24 +286,22 @@ func (r *Registry) load(ctx context.Context, actor Actor, j *storedJob, items it
 	return r.startJob(ctx, j, total, parts, sum)
 }
 
-// loading reads a job that is still to get its devices, as nobody else must have
-// let it run or cancelled it meanwhile.
-func loading(ctx context.Context, tx Tx, id string) (*storedJob, error) {
-	j, err := getOne[storedJob](ctx, tx, TableJobs, id)
-	if err == nil && (j == nil || j.State != JobLoading) {
+// loading makes sure that a job is still to get its devices from this submission:
+// nobody else must have loaded other devices, let it run or cancelled it meanwhile.
+func (j *storedJob) loading(ctx context.Context, tx Tx) error {
+	now, err := getOne[storedJob](ctx, tx, TableJobs, j.ID)
+	if err == nil && (now == nil || now.version != j.version) {
 		err = fmt.Errorf("%w: the job is submitted twice at once, or cancelled", ErrConflict)
 	}
-	return j, err
+	return err
 }
 
 // startJob lets a job run that has all its devices.
 func (r *Registry) startJob(ctx context.Context, j *storedJob, total, parts int, sum string) error {
 	return r.store.Update(ctx, func(tx Tx) error {
-		now, err := loading(ctx, tx, j.ID)
-		if err != nil {
+		if err := j.loading(ctx, tx); err != nil {
 			return err
 		}
-		*j = *now
 		j.State, j.Total, j.Parts, j.Fingerprint, j.Updated = JobRunning, total, parts, sum, r.now()
 		if total == 0 {
 			j.State, j.Finished = JobDone, j.Updated
@@ -319,34 +322,54 @@ func (r *Registry) startJob(ctx context.Context, j *storedJob, total, parts int,
 	})
 }
 
-// putPart stores a part, with the codes of a transfer checked and left out.
-func (r *Registry) putPart(ctx context.Context, actor Actor, j *storedJob, n int, rows []Row) error {
-	return r.store.Update(ctx, func(tx Tx) error {
-		if _, err := loading(ctx, tx, j.ID); err != nil {
+// putPart stores a part, with the codes of a transfer checked and left out. In the
+// place of another submission's it says so in the job, so that they do not mix.
+func (r *Registry) putPart(ctx context.Context, actor Actor, j *storedJob, n int, p part) error {
+	other := false
+	err := r.store.Update(ctx, func(tx Tx) error {
+		if err := j.loading(ctx, tx); err != nil {
 			return err
 		}
-		c := part{Rows: slices.Clone(rows)}
+		key := partKey(j.ID, n)
+		old, err := getOne[part](ctx, tx, TableParts, key)
+		if err != nil {
+			return err
+		}
+		if other = old != nil && old.Sum != p.Sum; other {
+			if err := tx.Put(ctx, TableJobs, jobRecord(j)); err != nil {
+				return err
+			}
+		}
+		c := part{Rows: slices.Clone(p.Rows), Sum: p.Sum}
 		if j.Op == OpTransfer {
 			if err := r.grant(ctx, tx, actor, &c); err != nil {
 				return err
 			}
 		}
-		key := partKey(j.ID, n)
-		if err := tx.Delete(ctx, TableParts, key); err != nil {
-			return err // of a submission that was interrupted
+		if old != nil {
+			c.version = old.version
 		}
-		return tx.Put(ctx, TableParts, Record{Key: key, Parent: j.ID, Body: encode(c)})
+		return tx.Put(ctx, TableParts, Record{Key: key, Parent: j.ID, Version: c.version, Body: encode(c)})
 	})
+	if err == nil && other {
+		j.version++
+	}
+	return err
 }
 
 // grant checks the codes of a chunk and puts in their place which record each
 // one matched: what the store keeps is worth nothing to a thief.
 func (r *Registry) grant(ctx context.Context, tx Tx, actor Actor, c *part) error {
 	c.Refused, c.Grants = make([]Result, len(c.Rows)), make([][]byte, len(c.Rows))
-	plans := make([]*plan, len(c.Rows))
 	for i, row := range c.Rows {
 		c.Refused[i] = Result{Line: row.Line, Device: row.ID}
-		plans[i] = &plan{result: &c.Refused[i], code: row.Code}
+	}
+	plans, at := newPlans(string(OpTransfer), c.Refused)
+	for i, p := range plans {
+		p.code = c.Rows[at[i]].Code
+	}
+	for i := range c.Rows {
+		c.Rows[i].Code = AuthCode{}
 	}
 	s, err := r.look(ctx, tx, &errand{actor: actor, moving: true}, plans)
 	if err != nil {
@@ -354,10 +377,9 @@ func (r *Registry) grant(ctx context.Context, tx Tx, actor Actor, c *part) error
 	}
 	var wrong []*plan
 	for i, p := range plans {
-		c.Rows[i].Code = AuthCode{}
 		p.device = s.devices[p.result.Device.String()]
 		err := judgeMove(actor, MoveOptions{}, p, s)
-		if c.Grants[i] = p.grant; errors.Is(err, ErrAuthCode) || errors.Is(err, ErrLocked) {
+		if c.Grants[at[i]] = p.grant; errors.Is(err, ErrAuthCode) || errors.Is(err, ErrLocked) {
 			p.fail(string(OpTransfer), err)
 		}
 		if errors.Is(err, ErrAuthCode) {
@@ -434,8 +456,14 @@ func (r *Registry) JobResults(ctx context.Context, actor Actor, id string, from 
 				yield(Result{}, &Error{Op: opJob, Err: err})
 				return
 			}
-			if c.Results == nil && j.State != JobCancelled {
-				return
+			if c.Results == nil {
+				over, err := r.neverBegun(ctx, j, n)
+				if err != nil {
+					yield(Result{}, &Error{Op: opJob, Err: err})
+				}
+				if err != nil || !over {
+					return
+				}
 			}
 			all := c.outcome(j.Op)
 			for _, res := range all[min(max(from-n*j.Size, 0), len(all)):] { // the last part is shorter
@@ -445,6 +473,15 @@ func (r *Registry) JobResults(ctx context.Context, actor Actor, id string, from 
 			}
 		}
 	}
+}
+
+// neverBegun reports whether a part without results will not get any.
+func (r *Registry) neverBegun(ctx context.Context, j *storedJob, n int) (bool, error) {
+	if j.State != JobCancelled {
+		return false, nil
+	}
+	begun, err := r.answered(ctx, j.actor(partKey(j.ID, n)))
+	return !begun, err
 }
 
 // outcome is the part's results, or that it was cancelled.

@@ -79,10 +79,15 @@ func (r *Registry) workOn(ctx context.Context, key string) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	if j.State == JobCancelled {
-		return true, r.store.Update(ctx, func(tx Tx) error { return tx.Delete(ctx, TableWork, key) })
-	}
 	name := strings.TrimPrefix(key, workJob+"/")
+	if j.State == JobCancelled {
+		// What has begun is finished, so that nobody is told that it was not done.
+		if begun, err := r.answered(ctx, j.actor(name)); err != nil || begun && r.handler(j.Op) == nil {
+			return false, err
+		} else if !begun {
+			return true, r.store.Update(ctx, func(tx Tx) error { return tx.Delete(ctx, TableWork, key) })
+		}
+	}
 	c, err := r.part(ctx, name)
 	if err != nil {
 		return false, err
@@ -91,7 +96,7 @@ func (r *Registry) workOn(ctx context.Context, key string) (bool, error) {
 	if err != nil && !settled(results) {
 		return false, err
 	}
-	if undelivered(results) && r.now().Before(j.Created.Add(patience)) {
+	if undelivered(results) && j.State == JobRunning && r.now().Before(j.Created.Add(patience)) {
 		r.log.WarnContext(ctx, "a job waits for an operator", "job", j.ID, "part", name)
 		return false, nil
 	}

@@ -239,10 +239,11 @@ func judgeUndo(actor Actor, p *plan, s *sight) error {
 // endPending ends pending moves that do not happen.
 func (r *Registry) endPending(ctx context.Context, actor Actor, op string, opts MoveOptions, plans []*plan) error {
 	var moved []Moved
+	var transferred []string
 	return r.eachDevice(ctx, actor, change{
 		op: op, plans: plans, Options: opts.Options,
 		allowed: mayDecide,
-		begin:   func() { moved = nil },
+		begin:   func() { moved, transferred = nil, nil },
 		apply: func(d *Device, now time.Time) (bool, error) {
 			p := d.Pending
 			moved = append(moved, Moved{
@@ -250,10 +251,17 @@ func (r *Registry) endPending(ctx context.Context, actor Actor, op string, opts 
 				At: now, Requested: p.Requested,
 			})
 			d.Pending = nil
+			if d.From != "" {
+				transferred = append(transferred, d.ID.String())
+			}
 			return true, nil
 		},
 		subject: func(d *Device) string { return d.Pending.Transfer },
 		commit: func(ctx context.Context, tx Tx) error {
+			// An earlier transfer may have waited for this one's end to get its profile.
+			if err := putTimers(ctx, tx, timerTransfer, r.now(), transferred...); err != nil {
+				return err
+			}
 			keys := make([]string, len(moved))
 			for i, m := range moved {
 				keys[i] = m.Device.String()
@@ -276,6 +284,11 @@ func (r *Registry) endTransfers(ctx context.Context, ids []eid.ID) (int, error) 
 			d := p.device
 			if d == nil || d.Pending != nil || !d.Deleted.IsZero() {
 				return errOver // deleted, or decided and asked for again
+			}
+			// One without a profile has to get one only where it was transferred: the
+			// timer may be of a request that was rejected.
+			if d.Profile == 0 && d.From == "" {
+				return errOver
 			}
 			if cur := s.current(d); d.Profile != 0 && (cur == nil || cur.Sponsor == d.Sponsor) {
 				return errOver

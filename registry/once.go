@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/iotregistry/sdk/registry/eid"
@@ -58,9 +59,23 @@ func onceFor(actor Actor, op string, start, total int, content any, batch []*pla
 		}
 	}
 	return &once{
-		key:         fmt.Sprintf("%s/%08d", requestHash(actor), start),
+		key:         fmt.Sprintf("%s%08d", requestPrefix(actor), start),
 		fingerprint: hex.EncodeToString(h.Sum(nil)), now: now,
 	}, nil
+}
+
+// requestPrefix begins the keys of a request's batches.
+func requestPrefix(actor Actor) string { return requestHash(actor) + "/" }
+
+// answered reports whether a call with actor's key has done anything.
+func (r *Registry) answered(ctx context.Context, actor Actor) (bool, error) {
+	prefix, found := requestPrefix(actor), false
+	err := r.store.View(ctx, func(tx Tx) error {
+		keys, err := listKeys(ctx, tx, TableRequests, Query{After: prefix, Limit: 1})
+		found = len(keys) > 0 && strings.HasPrefix(keys[0], prefix)
+		return err
+	})
+	return found, err
 }
 
 // requestHash names a request without showing its key, which may be a secret of
@@ -164,11 +179,15 @@ func forgottenTo(ctx context.Context, tx Tx, today time.Time) (time.Time, uint64
 
 func listKeys(ctx context.Context, tx Tx, t Table, q Query) ([]string, error) {
 	recs, err := tx.List(ctx, t, q)
+	return keysOf(recs), err
+}
+
+func keysOf(recs []Record) []string {
 	keys := make([]string, len(recs))
 	for i, rec := range recs {
 		keys[i] = rec.Key
 	}
-	return keys, err
+	return keys
 }
 
 // plansOf makes results and plans for a call on devices.

@@ -223,7 +223,7 @@ func (r *Registry) prepare(ctx context.Context, tx Tx, e *errand, o *once, batch
 func recalled(batch []*plan) []uint64 {
 	var ids []uint64
 	for _, p := range batch {
-		if p.result.Err == nil && p.result.ProfileID != 0 {
+		if p.result.Err == nil && !p.result.Pending && p.result.ProfileID != 0 {
 			ids = append(ids, p.result.ProfileID)
 		}
 	}

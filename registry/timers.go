@@ -104,7 +104,7 @@ func (r *Registry) fire(ctx context.Context, keys []string) (int, error) {
 		for i, key := range keys {
 			about[i] = strings.SplitN(key, "/", 3)[2]
 		}
-		n, err := r.fireKind(ctx, kind, about)
+		n, err := r.fireKind(ctx, kind, keys, about)
 		done += n
 		if err == nil {
 			err = r.store.Update(ctx, func(tx Tx) error { return tx.Delete(ctx, TableTimers, keys...) })
@@ -116,7 +116,7 @@ func (r *Registry) fire(ctx context.Context, keys []string) (int, error) {
 	return done, errors.Join(errs...)
 }
 
-func (r *Registry) fireKind(ctx context.Context, kind string, about []string) (int, error) {
+func (r *Registry) fireKind(ctx context.Context, kind string, keys, about []string) (int, error) {
 	switch kind {
 	case timerOverlap, timerExpiring:
 		ids := make([]uint64, len(about))
@@ -129,10 +129,12 @@ func (r *Registry) fireKind(ctx context.Context, kind string, about []string) (i
 		if kind == timerOverlap {
 			return r.endOverlaps(ctx, ids)
 		}
-		return r.tellExpiring(ctx, ids)
+		return r.tellExpiring(ctx, keys, ids)
 	case timerJob:
 		return 0, r.forgetJobs(ctx, about)
 	case timerTransfer, timerPurge:
+		// A device may have several: of a request that was rejected, and of the next.
+		about = slices.Compact(slices.Sorted(slices.Values(about)))
 		ids := make([]eid.ID, len(about))
 		for i, a := range about {
 			var err error
@@ -148,35 +150,49 @@ func (r *Registry) fireKind(ctx context.Context, kind string, about []string) (i
 	return 0, fmt.Errorf("registry: timer of unknown kind %q: a newer program made it", kind)
 }
 
-// tellExpiring tells sponsors whose devices' current certificates end soon.
-func (r *Registry) tellExpiring(ctx context.Context, ids []uint64) (int, error) {
-	profiles, err := r.loadProfiles(ctx, ids)
-	if err != nil {
-		return 0, err
-	}
+// tellExpiring tells sponsors whose devices' current certificates end soon. It
+// removes the timers in the same transaction, so that each is told once; the ids
+// are those of the timers.
+func (r *Registry) tellExpiring(ctx context.Context, timers []string, ids []uint64) (int, error) {
 	told := 0
-	err = r.store.Update(ctx, func(tx Tx) error {
-		var devs []string
-		for _, p := range profiles {
-			devs = append(devs, p.Device.String())
+	err := r.store.Update(ctx, func(tx Tx) error {
+		recs, err := tx.Get(ctx, TableTimers, timers...)
+		if err != nil {
+			return err
 		}
-		devices, err := r.devices(ctx, tx, devs...)
+		armed := keysOf(recs)
+		profiles, err := getAll[Profile](ctx, tx, TableProfiles, profileKeys(ids)...)
+		if err != nil {
+			return err
+		}
+		devices, err := r.devicesOf(ctx, tx, profiles)
 		if err != nil {
 			return err
 		}
 		var msgs []Message
-		for _, p := range profiles {
+		for i, id := range ids {
+			p := profiles[profileKey(id)]
+			if p == nil || !slices.Contains(armed, timers[i]) {
+				continue
+			}
 			if d := devices[p.Device.String()]; d != nil && d.Profile == p.ID {
-				msgs = append(msgs, Message{
-					Account: d.Sponsor, Type: MessageCertExpiring, Device: d.ID,
-					Detail: map[string]string{"profile": fmt.Sprint(p.ID), "notAfter": p.NotAfter.Format(time.RFC3339)},
-				})
+				msgs = append(msgs, expiring(d, p))
 			}
 		}
 		told = len(msgs)
+		if err := tx.Delete(ctx, TableTimers, armed...); err != nil {
+			return err
+		}
 		return r.Notify(ctx, tx, msgs...)
 	})
 	return told, err
+}
+
+func expiring(d *Device, p *Profile) Message {
+	return Message{
+		Account: d.Sponsor, Type: MessageCertExpiring, Device: d.ID,
+		Detail: map[string]string{"profile": fmt.Sprint(p.ID), "notAfter": p.NotAfter.Format(time.RFC3339)},
+	}
 }
 
 // claimer picks those of records of work that its process may do, by key.

@@ -70,7 +70,8 @@ func (r *Registry) liveOf(ctx context.Context, ids []uint64) (live map[uint64]bo
 }
 
 // liveIn says which of the profiles belong into the zone. One that is only
-// generated gets there by its own way.
+// generated does, too: it is on its way there, and must not be taken out behind
+// the back of who puts it in.
 func (r *Registry) liveIn(ctx context.Context, tx Tx, ids []uint64) (map[uint64]bool, error) {
 	profiles, err := getAll[Profile](ctx, tx, TableProfiles, profileKeys(ids)...)
 	if err != nil {
@@ -84,8 +85,7 @@ func (r *Registry) liveIn(ctx context.Context, tx Tx, ids []uint64) (map[uint64]
 	for _, p := range profiles {
 		p.project(r.now())
 		d := devices[p.Device.String()]
-		live[p.ID] = d != nil && !d.held() && p.Status != ProfileGenerated && p.Status != ProfileRevoked &&
-			slices.Contains(d.published(), p.ID)
+		live[p.ID] = d != nil && !d.held() && p.Status != ProfileRevoked && slices.Contains(d.published(), p.ID)
 	}
 	return live, nil
 }

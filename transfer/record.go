@@ -231,14 +231,22 @@ func history(ctx context.Context, tx registry.Tx, device eid.ID, now time.Time) 
 		return nil, err
 	}
 	out := make([]Transfer, len(recs))
+	var due []int
 	for i, rec := range recs {
 		if err := decode(rec, &out[i]); err != nil {
 			return nil, err
 		}
 		if out[i].project(now) {
-			if out[i].NewProfile, err = profileAfter(ctx, tx, &out[i]); err != nil {
-				return nil, err
-			}
+			due = append(due, i)
+		}
+	}
+	for _, i := range due {
+		var next *Transfer
+		if i+1 < len(out) {
+			next = &out[i+1]
+		}
+		if out[i].NewProfile, err = profileAfter(ctx, tx, &out[i], next); err != nil {
+			return nil, err
 		}
 	}
 	return out, nil
@@ -254,9 +262,9 @@ func (t *Transfer) project(now time.Time) bool {
 	return true
 }
 
-// profileAfter finds the profile that a transfer which a deadline decided has
-// led to; 0 while it is not made.
-func profileAfter(ctx context.Context, tx registry.Tx, t *Transfer) (uint64, error) {
+// profileAfter finds the profile that a transfer which a deadline decided has led
+// to before the device's next one, if any; 0 while it is not made.
+func profileAfter(ctx context.Context, tx registry.Tx, t, next *Transfer) (uint64, error) {
 	recs, err := tx.List(ctx, registry.TableProfiles, registry.Query{Parent: t.Device.String(), After: fmt.Sprintf("%020d", t.OldProfile)})
 	if err != nil {
 		return 0, err
@@ -266,9 +274,19 @@ func profileAfter(ctx context.Context, tx registry.Tx, t *Transfer) (uint64, err
 		if err := decode(rec, &p); err != nil {
 			return 0, err
 		}
-		if p.Sponsor == t.To {
+		// One made before is of an earlier life of the device.
+		if p.Sponsor == t.To && !p.Created.Before(t.Due) && (next == nil || next.found(&p, t)) {
 			return p.ID, nil
 		}
 	}
 	return 0, nil
+}
+
+// found reports whether p was there when the transfer t, the one after before, was
+// asked for. A device that was registered anew in between had no profile then.
+func (t *Transfer) found(p *registry.Profile, before *Transfer) bool {
+	if t.OldProfile > 0 && t.OldProfile >= before.OldProfile {
+		return p.ID <= t.OldProfile
+	}
+	return p.ID != t.NewProfile && !p.Created.After(t.Requested)
 }
