@@ -47,8 +47,7 @@ type Error struct {
 	Err    error      // wraps one of the sentinels of this package
 }
 
-// Error describes the refusal, without anything from the certificate but names of
-// its extensions.
+// Error describes the refusal. What crypto/x509 adds may name the parties.
 func (e *Error) Error() string { return fmt.Sprintf("cert: %v (%v): %v", e.Role, e.Status, e.Err) }
 
 // Unwrap returns the cause.

@@ -159,6 +159,8 @@ func TestEUICCRules(t *testing.T) {
 		}, keep, cert.ErrConstraints, "8.1.2", "6.1"},
 		{"EUM may have EUMs below it", func(c *x509.Certificate) { c.MaxPathLenZero, c.MaxPathLen = false, -1 }, keep, cert.ErrKeyUsage, "8.1.2", "6.1"},
 		{"EUM may also sign data", func(c *x509.Certificate) { c.KeyUsage |= x509.KeyUsageDigitalSignature }, keep, cert.ErrKeyUsage, "8.1.2", "6.1"},
+		{"EUM may also sign CRLs, as some in the field do", func(c *x509.Certificate) { c.KeyUsage |= x509.KeyUsageCRLSign }, keep, nil, "", ""},
+		{"EUM signs CRLs only", func(c *x509.Certificate) { c.KeyUsage = x509.KeyUsageCRLSign }, keep, cert.ErrKeyUsage, "8.1.2", "6.1"},
 		{"EUM is no CA", func(c *x509.Certificate) { c.IsCA, c.MaxPathLenZero = false, false }, keep, cert.ErrKeyUsage, "8.1.2", "6.1"},
 		{"EUM in the role of a DPauth", func(c *x509.Certificate) { c.ExtraExtensions[0] = rsptest.Policy(cert.RoleDPAuth) }, keep, cert.ErrRole, "8.1.2", "6.1"},
 		{"EUM with an unknown critical extension", func(c *x509.Certificate) {
@@ -319,5 +321,33 @@ func FuzzEUICC(f *testing.F) {
 			require.Equal(t, euicc.Certificate.RawTBSCertificate, card.Leaf.RawTBSCertificate)
 		}
 		_, _ = v.Server(cert.RoleDPAuth, leaf, nil)
+	})
+}
+
+// Whatever a CI has put into the extensions that are read here, they are
+// understood or refused.
+func FuzzExtensions(f *testing.F) {
+	p, v := newPKI(f)
+	f.Add(rsptest.NameConstraint(rsptest.Organization, rsptest.EIN).Value, rsptest.PermittedEINs(rsptest.EIN).Value, rsptest.RegisteredID(2, 999, 10).Value)
+	f.Fuzz(func(t *testing.T, names, eins, alternatives []byte) {
+		c, err := p.Template(cert.RoleEUM)
+		require.NoError(t, err)
+		c.ExtraExtensions[1].Value = names
+		c.ExtraExtensions = append(c.ExtraExtensions, extension(false, eins, 2, 23, 146, 1, 2, 2, 0))
+		if eum, err := rsptest.Issue(p.CI, c); err == nil {
+			euicc, err := (&rsptest.PKI{EUM: eum, Start: start}).EUICC(rsptest.EID)
+			require.NoError(t, err)
+			if _, err := v.EUICC(euicc.DER, eum.DER, nil); err == nil {
+				require.Contains(t, string(names), rsptest.EID[:8])
+				require.Contains(t, string(eins), rsptest.EID[:8])
+			}
+		}
+		if c, err = p.Template(cert.RoleDPAuth); err == nil {
+			c.ExtraExtensions[1].Value = alternatives
+			if auth, err := rsptest.Issue(p.CI, c); err == nil {
+				server, err := v.Server(cert.RoleDPAuth, auth.DER, nil)
+				require.True(t, err != nil || server.OID != "")
+			}
+		}
 	})
 }

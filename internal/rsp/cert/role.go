@@ -132,13 +132,14 @@ func (c *certificate) policy() error {
 func (c *certificate) usage() error {
 	_, usageCritical, _ := c.extension(oidKeyUsage)
 	_, basicCritical, _ := c.extension(oidBasicConstraints)
-	ca := c.BasicConstraintsValid && c.IsCA && basicCritical
+	ca := c.BasicConstraintsValid && c.IsCA && basicCritical &&
+		c.KeyUsage|x509.KeyUsageCRLSign == x509.KeyUsageCertSign|x509.KeyUsageCRLSign // EUMs in the field may sign CRLs
 	good := usageCritical
 	switch c.role {
 	case RoleCI:
-		good = good && ca && (c.KeyUsage == x509.KeyUsageCertSign || c.KeyUsage == x509.KeyUsageCertSign|x509.KeyUsageCRLSign)
+		good = good && ca
 	case RoleEUM:
-		good = good && ca && c.KeyUsage == x509.KeyUsageCertSign && c.MaxPathLen == 0 && c.MaxPathLenZero
+		good = good && ca && c.MaxPathLen == 0 && c.MaxPathLenZero
 	default:
 		good = good && !c.IsCA && c.KeyUsage == x509.KeyUsageDigitalSignature
 	}
