@@ -77,7 +77,7 @@ func (*AuthenticateServerRequest) tag() bertlv.Tag { return 0xBF38 }
 func (m *AuthenticateServerRequest) layout(c *coder) {
 	nested(c, tagSequence, &m.ServerSigned1)
 	c.signature(&m.ServerSignature1)
-	c.octets(tagOctets, &m.CIKeyID, 1, 64)
+	c.octets(tagOctets, &m.CIKeyID, 1, maxKeyID)
 	c.certificate(&m.ServerCertificate)
 	nested(c, tagCtxParams1, &m.CtxParams1)
 }

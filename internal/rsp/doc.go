@@ -5,7 +5,7 @@
 // [github.com/iotregistry/sdk/internal/rsp/cert].
 //
 //	r, err := rsp.Decode[rsp.AuthenticateServerResponse](b)
-//	text, err := r.OK.EuiccSigned1.SignedText()
+//	text, err := r.OK.Signed1.SignedText()
 //
 // Decoding is strict DER: shortest lengths, members in their order, named bits
 // without trailing zeros. Members that a later version has added at the end are

@@ -32,7 +32,7 @@ func (m *InitiateAuthenticationOK) layout(c *coder) {
 	c.transaction(0x80, &m.TransactionID)
 	nested(c, tagSequence, &m.ServerSigned1)
 	c.signature(&m.ServerSignature1)
-	c.octets(tagOctets, &m.CIKeyID, 1, 64)
+	c.octets(tagOctets, &m.CIKeyID, 1, maxKeyID)
 	c.certificate(&m.ServerCertificate)
 }
 

@@ -255,7 +255,7 @@ func (c *coder) transaction(tag bertlv.Tag, p *TransactionID) {
 
 // keyIDs is a SEQUENCE OF SubjectKeyIdentifier.
 func (c *coder) keyIDs(tag bertlv.Tag, p *[][]byte) {
-	c.within(tag, func(c *coder) { c.octetsEach(tagOctets, p, 1, 64, 32) })
+	c.within(tag, func(c *coder) { c.octetsEach(tagOctets, p, 1, maxKeyID, 32) })
 }
 
 // octetsEach reads octet strings with the same tag to the end.
