@@ -1,0 +1,152 @@
+package rsp
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/sha256"
+	"encoding/asn1"
+	"errors"
+	"fmt"
+	"io"
+	"math/big"
+
+	"github.com/iotregistry/sdk/internal/bertlv"
+)
+
+// ErrSignature means that a signature does not fit text and key.
+var ErrSignature = errors.New("signature does not fit")
+
+// signed returns m as received, or as it will be sent.
+func signed(m Message) ([]byte, error) {
+	if raw := m.received().Raw; raw != nil {
+		return raw, nil
+	}
+	return Encode(m)
+}
+
+// withSignature appends the other side's signature, which the next one covers.
+func withSignature(m Message, signature []byte) ([]byte, error) {
+	text, err := signed(m)
+	if err != nil {
+		return nil, err
+	}
+	if len(signature) != signatureSize {
+		return nil, fmt.Errorf("rsp: %w: signature of %d bytes", ErrFormat, len(signature))
+	}
+	return bertlv.Append(text[:len(text):len(text)], tagSignature, signature), nil
+}
+
+// SignedText returns what serverSignature1 covers.
+func (m *ServerSigned1) SignedText() ([]byte, error) { return signed(m) }
+
+// SignedText returns what euiccSignature1 covers.
+func (m *EUICCSigned1) SignedText() ([]byte, error) { return signed(m) }
+
+// SignedText returns what smdpSignature2 covers; it comes after euiccSignature1,
+// whose 64 bytes are given.
+func (m *SMDPSigned2) SignedText(euiccSignature1 []byte) ([]byte, error) {
+	return withSignature(m, euiccSignature1)
+}
+
+// SignedText returns what euiccSignature2 covers; it comes after smdpSignature2,
+// whose 64 bytes are given.
+func (m *EUICCSigned2) SignedText(smdpSignature2 []byte) ([]byte, error) {
+	return withSignature(m, smdpSignature2)
+}
+
+// SignedText returns what smdpSign covers: the members before it without a tag
+// around them, and the eUICC's one-time key of 65 bytes.
+func (m *InitialiseSecureChannelRequest) SignedText(euiccOTPK []byte) ([]byte, error) {
+	if len(euiccOTPK) != pointSize {
+		return nil, fmt.Errorf("rsp: %w: one-time key of %d bytes", ErrFormat, len(euiccOTPK))
+	}
+	text, err := m.signedPart()
+	if err != nil {
+		return nil, err
+	}
+	return bertlv.Append(text, tagOneTime, euiccOTPK), nil
+}
+
+func (m *InitialiseSecureChannelRequest) signedPart() ([]byte, error) {
+	if m.Raw == nil {
+		c := &coder{}
+		m.signedMembers(c)
+		if c.err != nil {
+			return nil, fmt.Errorf("rsp: %w", c.named(m))
+		}
+		return c.out, nil
+	}
+	outer, err := bertlv.Parse(m.Raw)
+	if err != nil {
+		return nil, fmt.Errorf("rsp: %w: %w", ErrFormat, err)
+	}
+	signature, err := outer.Find(tagSignature)
+	if err != nil {
+		return nil, fmt.Errorf("rsp: %w: %w", ErrFormat, err)
+	}
+	n := len(outer.Value) - len(signature.Raw) - len(m.Extra) // the known members come first
+	if n < 0 {
+		return nil, fmt.Errorf("rsp: %w: Raw and Extra do not belong together", ErrFormat)
+	}
+	return outer.Value[:n:n], nil
+}
+
+// SignedText returns what the receipt's signature covers.
+func (m *ProfileInstallationResultData) SignedText() ([]byte, error) { return signed(m) }
+
+// SignedText returns what the signature of a notification other than a receipt
+// covers.
+func (m *NotificationMetadata) SignedText() ([]byte, error) { return signed(m) }
+
+// SignedText returns what the signature of a cancelled session covers.
+func (m *EUICCCancelSessionSigned) SignedText() ([]byte, error) { return signed(m) }
+
+// HashCC is the proof of knowing a confirmation code in one session (SGP.22
+// section 4.7): the SHA-256 of the code's SHA-256 and the transaction ID.
+func HashCC(confirmationCode string, id TransactionID) [sha256.Size]byte {
+	return HashCCFromHash(sha256.Sum256([]byte(confirmationCode)), id)
+}
+
+// HashCCFromHash is HashCC for a server, which keeps no more than the code's
+// SHA-256.
+func HashCCFromHash(codeHash [sha256.Size]byte, id TransactionID) [sha256.Size]byte {
+	return sha256.Sum256(append(codeHash[:], id...))
+}
+
+// Sign signs text with a P-256 key: ECDSA with SHA-256, r and s of 32 bytes each
+// (BSI TR-03111 section 5.2.1).
+func Sign(random io.Reader, key crypto.Signer, text []byte) ([]byte, error) {
+	public, ok := key.Public().(*ecdsa.PublicKey)
+	if !ok || public.Curve != elliptic.P256() {
+		return nil, fmt.Errorf("rsp: %w: the key to sign with is not on P-256", ErrSignature)
+	}
+	digest := sha256.Sum256(text)
+	der, err := key.Sign(random, digest[:], crypto.SHA256)
+	if err != nil {
+		return nil, fmt.Errorf("rsp: sign: %w", err)
+	}
+	var s struct{ R, S *big.Int }
+	if rest, err := asn1.Unmarshal(der, &s); err != nil || len(rest) != 0 || s.R.Sign() <= 0 || s.S.Sign() <= 0 ||
+		s.R.BitLen() > 256 || s.S.BitLen() > 256 {
+		return nil, fmt.Errorf("rsp: %w: the signer returned something else", ErrSignature)
+	}
+	raw := make([]byte, signatureSize)
+	s.R.FillBytes(raw[:signatureSize/2])
+	s.S.FillBytes(raw[signatureSize/2:])
+	return raw, nil
+}
+
+// Verify checks a signature as Sign makes it. Its error wraps ErrSignature.
+func Verify(key *ecdsa.PublicKey, text, signature []byte) error {
+	if key == nil || key.Curve != elliptic.P256() || len(signature) != signatureSize {
+		return fmt.Errorf("rsp: %w: wants a P-256 key and %d bytes", ErrSignature, signatureSize)
+	}
+	r := new(big.Int).SetBytes(signature[:signatureSize/2])
+	s := new(big.Int).SetBytes(signature[signatureSize/2:])
+	digest := sha256.Sum256(text)
+	if !ecdsa.Verify(key, digest[:], r, s) {
+		return fmt.Errorf("rsp: %w", ErrSignature)
+	}
+	return nil
+}
