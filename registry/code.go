@@ -112,16 +112,22 @@ func mayIssueCode(actor Actor, d *Device) error {
 // that was never drawn is no error. Results are in the order of ids.
 func (r *Registry) ClearCodes(ctx context.Context, actor Actor, opts Options, ids ...eid.ID) ([]Result, error) {
 	results, plans := plansOf(opCode, ids)
-	var keys []string
+	var cleared []string
+	var notes []Note
 	return results, r.eachDevice(ctx, actor, change{
 		Options: opts, op: opCode, content: "clear", plans: plans,
 		allowed: func(actor Actor, _ string, d *Device) error { return mayIssueCode(actor, d) },
-		begin:   func() { keys = nil },
+		begin:   func() { cleared, notes = nil, nil },
 		apply: func(d *Device, _ time.Time) (bool, error) {
-			keys = append(keys, d.ID.String())
-			return false, nil
+			cleared, notes = append(cleared, d.ID.String()), append(notes, Note{Op: "clear code", Device: d.ID})
+			return false, nil // of the device itself nothing changes
 		},
-		commit: func(ctx context.Context, tx Tx) error { return tx.Delete(ctx, TableCodes, keys...) },
+		commit: func(ctx context.Context, tx Tx) error {
+			if err := r.Record(ctx, tx, actor, notes...); err != nil {
+				return err
+			}
+			return tx.Delete(ctx, TableCodes, cleared...)
+		},
 	})
 }
 

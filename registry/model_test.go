@@ -443,7 +443,7 @@ func (m *model) judgeRecord(c mCall, it mItem, d *mDevice) verdict {
 		case d.Pending != nil:
 			return no("pending")
 		case c.Op == "clear":
-			return verdict{do: func() { delete(m.Codes, id) }}
+			return verdict{do: func() { delete(m.Codes, id); m.note("clear code", id) }}
 		}
 		return verdict{do: func() {
 			m.Codes[id] = &mCode{Nth: it.Code, Issued: m.Now, Expires: m.Now + mCodeTTL}

@@ -62,7 +62,7 @@ func (r *Registry) Move(ctx context.Context, actor Actor, moves []Move, opts Mov
 		p.code, p.grant = moves[at[i]].Code, moves[at[i]].grant
 	}
 	return results, r.do(ctx, errand{
-		Options: opts.Options, op: opMove, actor: actor, plans: plans, content: []any{opts.Wait, opts.Undo},
+		Options: opts.Options, op: opMove, actor: actor, plans: plans,
 		moving: true, undo: opts.Undo, wait: opts.Wait, onMove: opts.OnCommit,
 		judge: func(p *plan, s *sight) error { return judgeMove(actor, opts, p, s) },
 	})
@@ -179,7 +179,7 @@ func (r *Registry) Decide(ctx context.Context, actor Actor, what Decision, opts 
 		opts.Undo = 0 // one step back, and no dance
 	}
 	return results, r.do(ctx, errand{
-		Options: opts.Options, op: op, actor: actor, plans: plans, content: opts.Undo,
+		Options: opts.Options, op: op, actor: actor, plans: plans,
 		undo: opts.Undo, onMove: opts.OnCommit,
 		judge: func(p *plan, s *sight) error {
 			if what == Approve {
