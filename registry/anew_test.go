@@ -38,7 +38,7 @@ func TestRegisteredAnewEndsTheOldProfiles(t *testing.T) {
 	id := rows[0].ID
 	in := registry.Import{Owner: city.Account, MNO: telco.Account, Rows: rows}
 	b.ok(b.reg.Import(t.Context(), parko, in))
-	b.ok(b.reg.Activate(t.Context(), parko, id))
+	b.ok(b.reg.Activate(t.Context(), parko, registry.Options{}, id))
 	b.ok(b.reg.Delete(t.Context(), parko, registry.Options{}, id))
 	b.wait(2 * time.Hour)
 	b.ok(b.reg.Import(t.Context(), carPark, in))

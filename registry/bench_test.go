@@ -54,7 +54,7 @@ func BenchmarkActivate(b *testing.B) {
 				ids := t.imported(n)
 				bare += primitives(b, n)
 				b.StartTimer()
-				results, err := t.reg.Activate(b.Context(), parko, ids...)
+				results, err := t.reg.Activate(b.Context(), parko, registry.Options{}, ids...)
 				t.allDone(results, err)
 			}
 			reportDevices(b, n, bare)

@@ -50,7 +50,7 @@ func TestAuditHeadsOfAClockPutBack(t *testing.T) {
 	kept, err := b.reg.AuditHead(t.Context(), root)
 	require.NoError(t, err)
 	b.wait(-24 * time.Hour)
-	b.allDone(b.reg.Activate(t.Context(), parko, ids...))
+	b.allDone(b.reg.Activate(t.Context(), parko, registry.Options{}, ids...))
 	_, err = b.reg.SealAudit(t.Context(), root)
 	require.NoError(t, err)
 

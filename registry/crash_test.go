@@ -207,7 +207,7 @@ func live(t *testing.T, reg *registry.Registry, ids []eid.ID, codes map[eid.ID]r
 			moves = append(moves, registry.Move{Device: id, Code: codes[id]})
 		}
 	}
-	if failed(reg.Activate(ctx, parko, still...)) {
+	if failed(reg.Activate(ctx, parko, registry.Options{}, still...)) {
 		return true
 	}
 	if failed(reg.Move(ctx, carPark, moves, registry.MoveOptions{})) {

@@ -109,7 +109,7 @@ func TestRepeatedRequestThatWaits(t *testing.T) {
 	b := newBench(t)
 	id := b.imported(1)[0]
 	b.mno.set(true)
-	_, err := b.reg.Activate(t.Context(), parko, id)
+	_, err := b.reg.Activate(t.Context(), parko, registry.Options{}, id)
 	require.NoError(t, err)
 	actor := carPark
 	actor.Key = "k"
@@ -166,7 +166,7 @@ func TestHistoryAfterAnEarlierLife(t *testing.T) {
 	id := rows[0].ID
 	in := registry.Import{Owner: city.Account, MNO: telco.Account, Rows: rows}
 	b.ok(b.reg.Import(t.Context(), carPark, in))
-	b.ok(b.reg.Activate(t.Context(), carPark, id))
+	b.ok(b.reg.Activate(t.Context(), carPark, registry.Options{}, id))
 	b.ok(b.reg.Delete(t.Context(), carPark, registry.Options{}, id))
 	b.wait(2 * time.Hour)
 	b.ok(b.reg.Import(t.Context(), parko, in))

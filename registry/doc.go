@@ -4,7 +4,7 @@
 //
 //	reg, err := registry.New(registry.Config{Zone: "iotregistry.ca", Store: store, ...})
 //	results, err := reg.Import(ctx, asp, registry.Import{Owner: "ottawa", MNO: "telco", Rows: rows})
-//	results, err = reg.Activate(ctx, asp, ids...)
+//	results, err = reg.Activate(ctx, asp, registry.Options{}, ids...)
 //
 // Every call names its [Actor]; one table says who may do what. Calls work on
 // batches and give one result per device. A call with an idempotency key may be

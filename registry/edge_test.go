@@ -103,7 +103,7 @@ func TestProgressOvertakesTheReceipt(t *testing.T) {
 			return b.reg.Progress(t.Context(), telco, mno.Progress{Device: id, ProfileID: o.ProfileID, Point: mno.PointDownload})
 		}}}
 	})
-	results, err := reg.Activate(t.Context(), parko, id)
+	results, err := reg.Activate(t.Context(), parko, registry.Options{}, id)
 	b.allDone(results, err)
 	require.Equal(t, 1, reports)
 	p := b.profiles(id)[0]
@@ -153,7 +153,7 @@ func TestOrderIsLostForGood(t *testing.T) {
 					return spoil(b, o)
 				}}}
 			})
-			results, err := reg.Activate(t.Context(), parko, id)
+			results, err := reg.Activate(t.Context(), parko, registry.Options{}, id)
 			require.NoError(t, err)
 			require.ErrorIs(t, results[0].Err, registry.ErrUndelivered)
 			_, err = reg.Resume(t.Context(), root)
@@ -161,7 +161,7 @@ func TestOrderIsLostForGood(t *testing.T) {
 			require.Zero(t, b.owed(), "nothing to try for ever")
 			require.Equal(t, registry.ProfileFailed, b.profiles(id)[0].Status)
 
-			results, err = b.reg.Activate(t.Context(), parko, id)
+			results, err = b.reg.Activate(t.Context(), parko, registry.Options{}, id)
 			b.allDone(results, err)
 			require.Equal(t, uint64(12), results[0].ProfileID)
 			results, err = b.reg.Confirm(t.Context(), parko, registry.Confirmation{Device: id, ProfileID: 12})
@@ -189,7 +189,7 @@ func TestNamedTwiceInDifferentBatches(t *testing.T) {
 	for _, row := range twice {
 		ids = append(ids, row.ID)
 	}
-	results, err := b.reg.Activate(t.Context(), parko, ids...)
+	results, err := b.reg.Activate(t.Context(), parko, registry.Options{}, ids...)
 	require.NoError(t, err)
 	require.Len(t, registry.Failed(results), 1)
 	require.ErrorIs(t, results[3].Err, registry.ErrInvalid)
@@ -226,7 +226,7 @@ func TestEmptyCalls(t *testing.T) {
 			return len(rs), err
 		},
 		"file":     func() (int, error) { rs, err := b.reg.File(ctx, maker, nil); return len(rs), err },
-		"activate": func() (int, error) { rs, err := b.reg.Activate(ctx, parko); return len(rs), err },
+		"activate": func() (int, error) { rs, err := b.reg.Activate(ctx, parko, registry.Options{}); return len(rs), err },
 		"codes":    func() (int, error) { rs, err := b.reg.IssueCodes(ctx, city); return len(rs), err },
 		"confirm":  func() (int, error) { rs, err := b.reg.Confirm(ctx, parko); return len(rs), err },
 		"progress": func() (int, error) { return 0, b.reg.Progress(ctx, telco) },
@@ -257,7 +257,7 @@ func TestEveryResultOfABrokenCall(t *testing.T) {
 			return nil
 		}}
 	})
-	results, err := reg.Activate(t.Context(), parko, ids...)
+	results, err := reg.Activate(t.Context(), parko, registry.Options{}, ids...)
 	require.ErrorIs(t, err, errDown)
 	require.NoError(t, results[0].Err)
 	require.NoError(t, results[1].Err)
@@ -267,7 +267,7 @@ func TestEveryResultOfABrokenCall(t *testing.T) {
 	for _, r := range results[2:] {
 		require.ErrorIs(t, r.Err, errDown)
 	}
-	results, err = b.reg.Activate(t.Context(), parko, ids...)
+	results, err = b.reg.Activate(t.Context(), parko, registry.Options{}, ids...)
 	b.allDone(results, err)
 
 	// The codes of the first batch are drawn, so their owner must get them.
@@ -401,7 +401,7 @@ func TestPublishingWhatWasWithdrawnMeanwhile(t *testing.T) {
 			id := b.imported(1)[0]
 			code := b.code(id)
 			b.zone.set(true)
-			_, err := b.reg.Activate(t.Context(), parko, id)
+			_, err := b.reg.Activate(t.Context(), parko, registry.Options{}, id)
 			require.ErrorIs(t, err, errDown)
 			b.zone.set(false)
 			f := &fuse{left: forever}

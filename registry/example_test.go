@@ -18,7 +18,7 @@ func ExampleRegistry() {
 
 	_, err := reg.Import(ctx, parko, registry.Import{Owner: "ottawa", MNO: "telco", Rows: rows, Atomic: true})
 	fmt.Println("import", err)
-	results, err := reg.Activate(ctx, parko, rows[0].ID, rows[1].ID)
+	results, err := reg.Activate(ctx, parko, registry.Options{}, rows[0].ID, rows[1].ID)
 	fmt.Println("activate", results[0].ProfileID, results[1].ProfileID, err)
 	_, err = reg.Confirm(ctx, parko, registry.Confirmation{Device: rows[0].ID, ProfileID: 11})
 	fmt.Println("confirm", err)

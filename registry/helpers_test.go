@@ -194,7 +194,7 @@ func (b *bench) imported(n int) []eid.ID {
 // active brings devices 1..n into service with ParkoServ.
 func (b *bench) active(n int) []eid.ID {
 	ids := b.imported(n)
-	results, err := b.reg.Activate(context.Background(), parko, ids...)
+	results, err := b.reg.Activate(context.Background(), parko, registry.Options{}, ids...)
 	b.allDone(results, err)
 	return ids
 }

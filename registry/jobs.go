@@ -135,7 +135,7 @@ func (r *Registry) ownHandlers() map[Op]Handler {
 			return r.Import(ctx, actor, Import{Owner: t.Owner, MNO: t.MNO, Rows: t.Rows, Atomic: t.Atomic, DryRun: t.DryRun})
 		},
 		OpActivate: r.overIDs(func(ctx context.Context, actor Actor, t Task, opts Options, ids []eid.ID) ([]Result, error) {
-			return r.ActivateAll(ctx, actor, opts, ids)
+			return r.Activate(ctx, actor, opts, ids...)
 		}),
 		OpReset: r.overIDs(func(ctx context.Context, actor Actor, t Task, opts Options, ids []eid.ID) ([]Result, error) {
 			return r.Reset(ctx, actor, opts, ids...)

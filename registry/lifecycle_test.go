@@ -191,7 +191,7 @@ func TestHoldWhilePublishing(t *testing.T) {
 		require.NoError(t, b.setStatus(parko, add(registry.StatusClientHold), id))
 	}}
 	reg := b.with(func(c *registry.Config) { c.Publisher = z })
-	b.ok(reg.Activate(t.Context(), parko, id))
+	b.ok(reg.Activate(t.Context(), parko, registry.Options{}, id))
 	require.False(t, b.zone.has(b.profiles(id)[0].Name))
 	require.NoError(t, b.setStatus(parko, remove(registry.StatusClientHold), id))
 	require.True(t, b.zone.has(b.profiles(id)[0].Name))
@@ -289,7 +289,7 @@ func TestDeleteAndRestore(t *testing.T) {
 	require.False(t, b.zone.has(name))
 	require.Contains(t, b.device(id).Statuses(b.clock()), registry.StatusRedemptionPeriod)
 	for name, call := range map[string]func() ([]registry.Result, error){
-		"activate": func() ([]registry.Result, error) { return b.reg.Activate(t.Context(), parko, id) },
+		"activate": func() ([]registry.Result, error) { return b.reg.Activate(t.Context(), parko, registry.Options{}, id) },
 		"reset":    func() ([]registry.Result, error) { return b.reg.Reset(t.Context(), parko, registry.Options{}, id) },
 	} {
 		results, err := call()
@@ -324,7 +324,7 @@ func TestDeleteAndRestore(t *testing.T) {
 	_, err = b.reg.Resume(t.Context(), root)
 	require.NoError(t, err)
 	require.Equal(t, carPark.Account, b.device(id).Sponsor, "the one that is new is not cleared away")
-	b.ok(b.reg.Activate(t.Context(), carPark, id))
+	b.ok(b.reg.Activate(t.Context(), carPark, registry.Options{}, id))
 	require.Greater(t, b.device(id).Profile, uint64(12), "profile IDs are never used again")
 }
 
@@ -371,7 +371,7 @@ func TestOptions(t *testing.T) {
 	type call = func(b *bench, opts registry.Options, ids ...eid.ID) ([]registry.Result, error)
 	for name, do := range map[string]call{
 		"activate": func(b *bench, opts registry.Options, ids ...eid.ID) ([]registry.Result, error) {
-			return b.reg.ActivateAll(context.Background(), parko, opts, ids)
+			return b.reg.Activate(context.Background(), parko, opts, ids...)
 		},
 		"reset": func(b *bench, opts registry.Options, ids ...eid.ID) ([]registry.Result, error) {
 			return b.reg.Reset(context.Background(), parko, opts, ids...)
@@ -385,7 +385,7 @@ func TestOptions(t *testing.T) {
 			b := newBench(t, small)
 			ids := b.imported(7)
 			if name != "activate" {
-				b.ok(b.reg.Activate(t.Context(), parko, ids...))
+				b.ok(b.reg.Activate(t.Context(), parko, registry.Options{}, ids...))
 			}
 			before := make([]*registry.Device, len(ids))
 			for i, id := range ids {
@@ -422,7 +422,7 @@ func TestAtomicHasALimit(t *testing.T) {
 	for i := range ids {
 		ids[i] = eid.MustParse(strconv.Itoa(1000000000000001 + i))
 	}
-	_, err := b.reg.ActivateAll(t.Context(), parko, registry.Options{Atomic: true}, ids)
+	_, err := b.reg.Activate(t.Context(), parko, registry.Options{Atomic: true}, ids...)
 	require.ErrorIs(t, err, registry.ErrInvalid)
 	_, err = b.reg.Delete(t.Context(), parko, registry.Options{Atomic: true}, ids...)
 	require.ErrorIs(t, err, registry.ErrInvalid)

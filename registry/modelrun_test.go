@@ -486,7 +486,7 @@ func (w *world) do(reg *registry.Registry, c mCall) ([]registry.Result, error) {
 		who := strings.Fields(c.Param)
 		return reg.Import(ctx, c.Actor, registry.Import{Owner: who[0], MNO: who[1], Rows: w.rowsOf(c), Atomic: c.Atomic, DryRun: c.DryRun})
 	case "activate":
-		return reg.ActivateAll(ctx, c.Actor, opts, ids)
+		return reg.Activate(ctx, c.Actor, opts, ids...)
 	case "reset":
 		return reg.Reset(ctx, c.Actor, opts, ids...)
 	case "switch":

@@ -20,12 +20,7 @@ import (
 // active already keeps its profile, so Activate may be repeated; what an
 // interrupted call left unfinished it finishes. When Activate itself fails, each
 // device it did not finish carries the error.
-func (r *Registry) Activate(ctx context.Context, actor Actor, ids ...eid.ID) ([]Result, error) {
-	return r.ActivateAll(ctx, actor, Options{}, ids)
-}
-
-// ActivateAll is Activate with options.
-func (r *Registry) ActivateAll(ctx context.Context, actor Actor, opts Options, ids []eid.ID) ([]Result, error) {
+func (r *Registry) Activate(ctx context.Context, actor Actor, opts Options, ids ...eid.ID) ([]Result, error) {
 	results, plans := plansOf(opActivate, ids)
 	return results, r.do(ctx, errand{
 		Options: opts, op: opActivate, actor: actor, plans: plans,

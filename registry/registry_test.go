@@ -71,7 +71,7 @@ func TestActivate(t *testing.T) {
 	require.ErrorIs(t, err, registry.ErrNotFound, "of another device")
 
 	// Again changes nothing.
-	results, err := b.reg.Activate(t.Context(), parko, ids...)
+	results, err := b.reg.Activate(t.Context(), parko, registry.Options{}, ids...)
 	b.allDone(results, err)
 	require.Equal(t, uint64(11), results[0].ProfileID)
 	require.Equal(t, 1, b.zone.changes)
@@ -94,7 +94,7 @@ func TestActivateRefuses(t *testing.T) {
 		{"an auditor may not", auditor, []eid.ID{id}, []error{registry.ErrForbidden}},
 		{"named twice", parko, []eid.ID{id, id}, []error{nil, registry.ErrInvalid}},
 	} {
-		results, err := b.reg.Activate(t.Context(), c.actor, c.ids...)
+		results, err := b.reg.Activate(t.Context(), c.actor, registry.Options{}, c.ids...)
 		require.NoError(t, err, c.name)
 		for i, want := range c.want {
 			require.ErrorIs(t, results[i].Err, want, c.name)
@@ -362,7 +362,7 @@ func TestCodesAreForTheOwner(t *testing.T) {
 	require.ErrorIs(t, codes[0].Err, registry.ErrNotFound)
 	require.Equal(t, b.clock().Add(registry.DefaultCodeTTL), codes[2].Expires)
 	require.Equal(t, codes[1], codes[2], "a device named twice gets one code")
-	results, err := b.reg.Activate(t.Context(), parko, id)
+	results, err := b.reg.Activate(t.Context(), parko, registry.Options{}, id)
 	b.allDone(results, err)
 	require.NoError(t, b.move(carPark, id, codes[1].Code).Err)
 }
@@ -378,7 +378,7 @@ func TestInterrupted(t *testing.T) {
 			id := b.imported(1)[0]
 			b.zone.set(c.zone)
 			b.mno.set(c.mno)
-			results, err := b.reg.Activate(t.Context(), parko, id)
+			results, err := b.reg.Activate(t.Context(), parko, registry.Options{}, id)
 			if c.zone {
 				require.ErrorIs(t, err, errDown)
 			} else {
@@ -449,7 +449,7 @@ func TestProgress(t *testing.T) {
 	require.Equal(t, registry.ProfileFailed, st)
 	require.Equal(t, registry.MNOFailed, op)
 	// A failed profile is replaced by the next activation.
-	results, err := b.reg.Activate(t.Context(), parko, ids[1])
+	results, err := b.reg.Activate(t.Context(), parko, registry.Options{}, ids[1])
 	b.allDone(results, err)
 	require.Equal(t, uint64(13), results[0].ProfileID)
 }

@@ -61,7 +61,7 @@ func TestRoles(t *testing.T) {
 			return one(b.reg.Import(ctx, a, registry.Import{Owner: city.Account, MNO: telco.Account, DryRun: true, Rows: rows}))
 		}},
 		{"activate", []string{"operator", "sponsor"}, func(b *bench, a registry.Actor, id eid.ID) error {
-			return one(b.reg.ActivateAll(ctx, a, opts, []eid.ID{id}))
+			return one(b.reg.Activate(ctx, a, opts, id))
 		}},
 		{"reset", []string{"operator", "sponsor"}, func(b *bench, a registry.Actor, id eid.ID) error {
 			return one(b.reg.Reset(ctx, a, opts, id))
@@ -155,7 +155,7 @@ func TestRoles(t *testing.T) {
 				b.claim(2)
 				ids := []eid.ID{eid.MustParse("1000000000000001")}
 				b.ok(b.reg.Import(ctx, parko, registry.Import{Owner: city.Account, MNO: telco.Account, Rows: rowsOf(ids)}))
-				b.ok(b.reg.Activate(ctx, parko, ids...))
+				b.ok(b.reg.Activate(ctx, parko, registry.Options{}, ids...))
 				before := b.device(ids[0])
 				err := c.do(b, actor, ids[0])
 				if !contains(c.may, who) {

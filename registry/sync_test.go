@@ -69,7 +69,7 @@ func TestOffHoldWhilePublishing(t *testing.T) {
 			return errDown
 		}}
 	})
-	_, err := reg.Activate(t.Context(), parko, ids...)
+	_, err := reg.Activate(t.Context(), parko, registry.Options{}, ids...)
 	require.ErrorIs(t, err, errDown)
 	b.resume()
 	require.True(t, b.zone.has(b.profiles(ids[0])[0].Name))
@@ -89,7 +89,7 @@ func TestHoldTakenBackBesideAPublication(t *testing.T) {
 			require.NoError(t, b.setStatus(parko, registry.StatusChange{Remove: hold}, ids...))
 		}}
 	})
-	b.ok(reg.Activate(t.Context(), parko, ids...))
+	b.ok(reg.Activate(t.Context(), parko, registry.Options{}, ids...))
 	require.True(t, b.zone.has(b.profiles(ids[0])[0].Name))
 	require.Zero(t, b.owed())
 }
@@ -128,7 +128,7 @@ func TestOrderOfAProfileReplacedMeanwhile(t *testing.T) {
 				return nil
 			}}}
 		})
-		b.ok(reg.Activate(t.Context(), parko, id))
+		b.ok(reg.Activate(t.Context(), parko, registry.Options{}, id))
 		if !confirmed {
 			confirm()
 		}
@@ -153,7 +153,7 @@ func TestReplacedBeforeItWasDelivered(t *testing.T) {
 	b := newBench(t)
 	id := b.imported(1)[0]
 	b.mno.set(true)
-	_, err := b.reg.Activate(t.Context(), parko, id)
+	_, err := b.reg.Activate(t.Context(), parko, registry.Options{}, id)
 	require.NoError(t, err)
 	_, err = b.reg.Reset(t.Context(), parko, registry.Options{}, id)
 	require.NoError(t, err)

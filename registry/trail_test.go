@@ -68,7 +68,7 @@ func TestAuditTrail(t *testing.T) {
 			require.ErrorIs(t, b.move(carPark, ids[1], registry.AuthCode{}).Err, registry.ErrAuthCode)
 			require.NoError(t, b.move(carPark, ids[0], b.code(ids[0])).Err)
 			b.ok(b.reg.Confirm(t.Context(), carPark, registry.Confirmation{Device: ids[0], ProfileID: b.device(ids[0]).Profile}))
-			b.ok(b.reg.Activate(t.Context(), parko, ids[1:]...)) // changes nothing
+			b.ok(b.reg.Activate(t.Context(), parko, registry.Options{}, ids[1:]...)) // changes nothing
 			b.seal()
 			first, err := b.reg.AuditHead(t.Context(), auditor)
 			require.NoError(t, err)
@@ -280,7 +280,7 @@ func TestRepeatedByKey(t *testing.T) {
 			return reg.Import(ctx, actor, registry.Import{Owner: city.Account, MNO: telco.Account, Rows: rowsOf(ids)})
 		}},
 		{"activate", func(ctx context.Context, reg *registry.Registry, actor registry.Actor, ids []eid.ID) ([]registry.Result, error) {
-			return reg.Activate(ctx, actor, ids...)
+			return reg.Activate(ctx, actor, registry.Options{}, ids...)
 		}},
 		{"reset", func(ctx context.Context, reg *registry.Registry, actor registry.Actor, ids []eid.ID) ([]registry.Result, error) {
 			return reg.Reset(ctx, actor, registry.Options{}, ids...)
@@ -304,7 +304,7 @@ func TestRepeatedByKey(t *testing.T) {
 				b.ok(b.reg.Import(t.Context(), parko, registry.Import{Owner: city.Account, MNO: telco.Account, Rows: rows}))
 			}
 			if c.name == "reset" || c.name == "delete" || c.name == "restore" {
-				b.ok(b.reg.Activate(t.Context(), parko, ids...))
+				b.ok(b.reg.Activate(t.Context(), parko, registry.Options{}, ids...))
 			}
 			ids = append(ids, eid.MustParse("77")) // which nobody knows
 			actor := keyed(parko, "k")

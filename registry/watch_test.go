@@ -150,7 +150,7 @@ func (b *bench) meddle(reg *registry.Registry, rnd *rand.Rand, ids []eid.ID, tim
 		var err error
 		switch rnd.IntN(4) {
 		case 0:
-			_, err = reg.Activate(ctx, actor, some...)
+			_, err = reg.Activate(ctx, actor, registry.Options{}, some...)
 		case 1:
 			codes, err := reg.IssueCodes(ctx, city, some...)
 			assert.NoError(b.t, err)
@@ -184,7 +184,7 @@ func (b *bench) settle(ids []eid.ID) {
 	want := map[string]bool{}
 	for _, id := range ids {
 		sponsor := registry.Actor{Account: b.device(id).Sponsor, Role: registry.RoleASP}
-		results, err := b.reg.Activate(ctx, sponsor, id)
+		results, err := b.reg.Activate(ctx, sponsor, registry.Options{}, id)
 		b.allDone(results, err)
 		results, err = b.reg.Confirm(ctx, sponsor, registry.Confirmation{Device: id, ProfileID: results[0].ProfileID})
 		b.allDone(results, err)

@@ -183,7 +183,7 @@ func TestPendingBlocks(t *testing.T) {
 	issued, err := reg.IssueCodes(t.Context(), city, ids...)
 	require.NoError(t, err)
 	require.ErrorIs(t, issued[0].Err, registry.ErrPending, "a code is drawn for a transfer, and one is under way")
-	b.ok(reg.Activate(t.Context(), parko, ids...))
+	b.ok(reg.Activate(t.Context(), parko, registry.Options{}, ids...))
 }
 
 // A deadline takes effect at its time, whether or not anybody looks.
@@ -232,7 +232,7 @@ func TestDeadline(t *testing.T) {
 
 	// One is touched by its new provider before the registry comes to it.
 	b.ok(b.Registry.SetStatus(t.Context(), carPark, registry.StatusChange{Add: []registry.Status{registry.StatusClientDeleteProhibited}}, ids[1]))
-	b.ok(b.Registry.Activate(t.Context(), carPark, ids[2]))
+	b.ok(b.Registry.Activate(t.Context(), carPark, registry.Options{}, ids[2]))
 	b.wait(time.Hour)
 	require.Equal(t, 2, b.resume())
 	for _, id := range ids {

@@ -110,7 +110,7 @@ func service(t testing.TB, n int, policy ...transfer.Policy) (*bench, []eid.ID) 
 	}
 	done(reg.File(ctx, maker, claims))
 	done(reg.Import(ctx, parko, registry.Import{Owner: city.Account, MNO: "telco", Rows: rows}))
-	done(reg.Activate(ctx, parko, ids...))
+	done(reg.Activate(ctx, parko, registry.Options{}, ids...))
 	b.Registry, b.Service = reg, transfer.New(reg, append(policy, transfer.Policy{})[0])
 	return b, ids
 }

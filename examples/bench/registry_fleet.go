@@ -188,7 +188,7 @@ func (f *fleet) importRows(ctx context.Context, rows []registry.Row) error {
 }
 
 func (f *fleet) activate(ctx context.Context, ids []eid.ID) error {
-	return allDone(f.reg.Activate(ctx, parkoActor(), ids...))
+	return allDone(f.reg.Activate(ctx, parkoActor(), registry.Options{}, ids...))
 }
 
 func (f *fleet) drawCodes(ctx context.Context) error {

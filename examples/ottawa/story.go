@@ -257,7 +257,7 @@ func (s *story) importMeters(ctx context.Context) error {
 // activate has the registry issue, seal, publish and order every profile.
 func (s *story) activate(ctx context.Context) error {
 	step := s.out.Step("3-5. registry issues, seals, publishes, orders", len(s.rows))
-	results, err := s.reg.Activate(ctx, s.parko.actor, s.ids()...)
+	results, err := s.reg.Activate(ctx, s.parko.actor, registry.Options{}, s.ids()...)
 	if err := firstError(results, err); err != nil {
 		return err
 	}

@@ -114,7 +114,7 @@ func allDone(results []registry.Result, err error) error {
 
 // life takes devices through activation, move and confirmations.
 func life(ctx context.Context, reg *registry.Registry, ids []eid.ID) error {
-	results, err := reg.Activate(ctx, parko, ids...)
+	results, err := reg.Activate(ctx, parko, registry.Options{}, ids...)
 	if err := allDone(results, err); err != nil {
 		return fmt.Errorf("activate: %w", err)
 	}
@@ -186,7 +186,7 @@ func TestOneMoveWins(t *testing.T) {
 	w := &world{names: map[string]bool{}, orders: map[uint64]int{}}
 	regs := newRegistries(t, 4, w)
 	id := importDevices(t, regs[0], 1)[0]
-	require.NoError(t, allDone(regs[0].Activate(t.Context(), parko, id)))
+	require.NoError(t, allDone(regs[0].Activate(t.Context(), parko, registry.Options{}, id)))
 	codes, err := regs[0].IssueCodes(t.Context(), city, id)
 	require.NoError(t, err)
 	errs := make([]error, len(regs))

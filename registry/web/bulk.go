@@ -34,7 +34,7 @@ func codeOf(s carried) registry.AuthCode {
 }
 
 func (s *Server) activate(c *call, in *devicesBody) ([]registry.Result, error) {
-	return s.Registry.ActivateAll(c.ctx, c.actor, in.options(), in.Devices)
+	return s.Registry.Activate(c.ctx, c.actor, in.options(), in.Devices...)
 }
 
 func (s *Server) reset(c *call, in *devicesBody) ([]registry.Result, error) {

@@ -290,7 +290,7 @@ func (b *bench) active(n int) []eid.ID {
 	for i, row := range rows {
 		ids[i] = row.ID
 	}
-	b.allDone(b.reg.Activate(context.Background(), parko, ids...))
+	b.allDone(b.reg.Activate(context.Background(), parko, registry.Options{}, ids...))
 	return ids
 }
 

@@ -75,7 +75,7 @@ func TestWithARegistry(t *testing.T) {
 	require.Equal(t, []any{"inactive"}, doc["status"])
 	require.NotContains(t, doc, "ldhName", "no name before it is activated")
 
-	results, err = reg.Activate(t.Context(), parko, meter)
+	results, err = reg.Activate(t.Context(), parko, registry.Options{}, meter)
 	require.NoError(t, err)
 	require.NoError(t, results[0].Err)
 	for rule, c := range map[string]struct {
