@@ -93,7 +93,7 @@ func TestDownloadByPublishedCertificates(t *testing.T) {
 		w.install(t, order{profile: b, metadata: rsp.StoreMetadataRequest{ICCID: header.ICCID, ServiceProvider: "GSMA", ProfileName: "TS.48"}})
 		require.Equal(t, rsp.ProfileOK, w.enable(t, header.ICCID))
 		require.Equal(t, rsp.ProfileOK, w.disable(t, header.ICCID))
-		require.Equal(t, rsp.ProfileOK, w.remove(t, header.ICCID)) // two of them have the same number
+		require.Equal(t, rsp.ProfileOK, w.remove(t, header.ICCID)) // they may have the same number
 	}
 }
 

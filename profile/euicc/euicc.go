@@ -135,7 +135,8 @@ func (c *Card) enable(p *profile.Profile) {
 // own: do not change it.
 //
 // A profile from Install is in use at once. One that a [Chip] has found in an
-// operator's profile is in use while that is enabled. Of the two the newer wins.
+// operator's profile is in use while that is enabled, older or not: whoever may
+// enable profiles has chosen it. Of the two the newer wins.
 func (c *Card) Current() (*profile.Profile, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

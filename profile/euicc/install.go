@@ -55,7 +55,7 @@ func (c *Chip) loadSegment(b []byte) ([]byte, apdu.Status) {
 		return nil, apdu.ConditionsNotMet
 	}
 	if s.reader == nil {
-		if err := c.startReader(b); err != nil {
+		if err := c.startReader(); err != nil {
 			return nil, apdu.Unknown
 		}
 	}
@@ -80,43 +80,15 @@ func (c *Chip) loadSegment(b []byte) ([]byte, apdu.Status) {
 	return nil, apdu.OK
 }
 
-func (c *Chip) startReader(b []byte) error {
+func (c *Chip) startReader() error {
 	s := &c.session
-	transaction := s.transaction
-	if named := transactionOf(b); named != nil && c.mayName(named) {
-		transaction = named
-	}
 	reader, err := bsp.NewReader(bsp.Session{
-		TransactionID: transaction, EID: c.bspEID(), Key: s.key,
+		TransactionID: s.transaction, EID: c.bspEID(), Key: s.key,
 		MaxProfile: max(c.free(), 1), // none at all would stand for a default
 		Verify:     func(signed, signature []byte) error { return rsp.Verify(s.binding.PublicKey, signed, signature) },
 	})
 	s.reader = reader
 	return err
-}
-
-// transactionOf looks for the transaction in a first segment; the reader judges
-// the segment.
-func transactionOf(b []byte) rsp.TransactionID {
-	n := 3 // tag, and a short length
-	if len(b) < n {
-		return nil
-	}
-	if b[2] > 0x80 {
-		n += int(b[2] & 0x7F)
-	}
-	if len(b) < n {
-		return nil
-	}
-	channel, _, err := bertlv.Read(b[n:])
-	if err != nil {
-		return nil
-	}
-	id, err := channel.Find(0x80)
-	if err != nil {
-		return nil
-	}
-	return rsp.TransactionID(id.Value)
 }
 
 // takeMetadata judges the metadata as soon as it is there, before the profile.
@@ -260,7 +232,7 @@ func (c *Chip) conclude(receipt *rsp.ProfileInstallationResult, failed *bsp.Erro
 		return nil, apdu.Unknown
 	}
 	if c.failure = nil; failed != nil {
-		c.failure = failed
+		c.failure = fmt.Errorf("euicc: not installed: %w", failed)
 	}
 	c.keep(append([]notification{{rsp.PendingNotification{Installation: receipt}}}, others...))
 	c.forgetKey()
@@ -297,7 +269,7 @@ func (c *Chip) receipt(p *installed, failed *bsp.Error, said []byte) (*rsp.Profi
 func (c *Chip) nextAID() []byte {
 	for n := 0x1000; ; n++ {
 		aid := isdr()
-		aid[13], aid[14] = byte(n>>8), byte(n)
+		aid[14], aid[15] = byte(n>>8), byte(n)
 		if !slices.ContainsFunc(c.profiles, func(p *installed) bool { return bytes.Equal(p.aid, aid) }) {
 			return aid
 		}

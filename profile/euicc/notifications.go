@@ -6,6 +6,10 @@ import (
 	"github.com/iotregistry/sdk/internal/rsp"
 )
 
+// maxPending bounds the notifications that wait. All of them, with certificates,
+// are one answer that an LPA has to parse.
+const maxPending = 64
+
 // notification waits to be delivered.
 type notification struct{ rsp.PendingNotification }
 
@@ -44,11 +48,11 @@ func (c *Chip) notices(p *installed, event rsp.Events, except string) ([]notific
 	return list, nil
 }
 
-// keep puts notifications to those that wait. Of more than can be listed the
-// oldest are dropped, as on a card whose memory for them is full.
+// keep puts notifications to those that wait. Of too many the oldest are dropped,
+// as on a card whose memory for them is full.
 func (c *Chip) keep(list []notification) {
 	c.pending = append(c.pending, list...)
-	if n := len(c.pending) - rsp.MaxNotifications; n > 0 {
+	if n := len(c.pending) - maxPending; n > 0 {
 		c.pending = append([]notification(nil), c.pending[n:]...)
 	}
 }

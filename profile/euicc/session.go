@@ -29,17 +29,13 @@ type session struct {
 	details *rsp.StoreMetadataRequest
 }
 
-// Bounds of what is kept for interrupted downloads.
-const (
-	maxKept  = 4 // one-time keys
-	maxTries = 8 // transactions for each
-)
+// maxKept bounds the one-time keys of interrupted downloads.
+const maxKept = 4
 
 // oneTimeKey is otSK.EUICC of a download that has no result yet.
 type oneTimeKey struct {
-	server       rsp.OID
-	key          *ecdh.PrivateKey
-	transactions []rsp.TransactionID // it was given out in, the newest last
+	server rsp.OID
+	key    *ecdh.PrivateKey
 }
 
 // authenticateServer is ES10b.AuthenticateServer (SGP.22 section 5.7.13).
@@ -176,40 +172,23 @@ func (c *Chip) oneTimeKey(server rsp.OID, wanted []byte) (*ecdh.PrivateKey, erro
 	i := slices.IndexFunc(c.kept, func(k oneTimeKey) bool {
 		return wanted != nil && k.server == server && bytes.Equal(k.key.PublicKey().Bytes(), wanted)
 	})
-	if i < 0 {
-		key, err := ecdh.P256().GenerateKey(c.cfg.Random)
-		if err != nil {
-			return nil, err
-		}
-		if len(c.kept) == maxKept {
-			c.kept = slices.Delete(c.kept, 0, 1)
-		}
-		c.kept = append(c.kept, oneTimeKey{server: server, key: key})
-		i = len(c.kept) - 1
+	if i >= 0 {
+		return c.kept[i].key, nil
 	}
-	k := &c.kept[i]
-	if len(k.transactions) == maxTries {
-		k.transactions = slices.Delete(k.transactions, 0, 1)
+	key, err := ecdh.P256().GenerateKey(c.cfg.Random)
+	if err != nil {
+		return nil, err
 	}
-	k.transactions = append(k.transactions, c.session.transaction)
-	return k.key, nil
+	if len(c.kept) == maxKept {
+		c.kept = slices.Delete(c.kept, 0, 1)
+	}
+	c.kept = append(c.kept, oneTimeKey{server, key})
+	return key, nil
 }
 
 // forgetKey is for when a download has a result: its key has served.
 func (c *Chip) forgetKey() {
 	c.kept = slices.DeleteFunc(c.kept, func(k oneTimeKey) bool { return k.key == c.session.key })
-}
-
-// mayName reports whether a package may name the transaction: the session's, or
-// an earlier one in which the same one-time key was given out, as a server may
-// send an interrupted package again unchanged.
-func (c *Chip) mayName(id rsp.TransactionID) bool {
-	if bytes.Equal(id, c.session.transaction) {
-		return true
-	}
-	return slices.ContainsFunc(c.kept, func(k oneTimeKey) bool {
-		return k.key == c.session.key && slices.ContainsFunc(k.transactions, func(t rsp.TransactionID) bool { return bytes.Equal(t, id) })
-	})
 }
 
 // noSuchTransaction is the cancelSessionErrorCode invalidTransactionId.

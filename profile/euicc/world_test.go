@@ -3,17 +3,14 @@ package euicc_test
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"errors"
+	"crypto/ecdsa"
 	"fmt"
-	"io"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/iotregistry/sdk/internal/apdu"
-	"github.com/iotregistry/sdk/internal/bertlv"
 	"github.com/iotregistry/sdk/internal/bsp"
 	"github.com/iotregistry/sdk/internal/rsp"
 	"github.com/iotregistry/sdk/internal/rsp/rsptest"
@@ -36,6 +33,7 @@ type world struct {
 	pki  *rsptest.PKI
 	chip *euicc.Chip
 	card *euicc.Card
+	key  *ecdsa.PrivateKey // of the chip
 
 	cla        byte // of the LPA's channel
 	chunk      int
@@ -54,7 +52,7 @@ func newWorld(t testing.TB, change ...func(*euicc.ChipConfig)) *world {
 }
 
 func newWorldOf(t testing.TB, pki *rsptest.PKI, identity *rsptest.Identity, change ...func(*euicc.ChipConfig)) *world {
-	w := &world{pki: pki, chunk: 255}
+	w := &world{pki: pki, chunk: 255, key: identity.Key}
 	cfg := config(pki, identity)
 	for _, f := range change {
 		f(&cfg)
@@ -76,11 +74,11 @@ func config(pki *rsptest.PKI, identity *rsptest.Identity) euicc.ChipConfig {
 
 // connect opens a channel and selects the ISD-R on it.
 func (w *world) connect(t testing.TB) {
-	r, err := w.send(t, apdu.Command{INS: 0x70, Le: 1})
+	r, err := w.send(apdu.Command{INS: 0x70, Le: 1})
 	require.NoError(t, err)
 	require.Len(t, r, 1)
 	w.cla = r[0]
-	_, err = w.send(t, apdu.Command{CLA: w.cla, INS: 0xA4, P1: 4, Data: isdr()})
+	_, err = w.send(apdu.Command{CLA: w.cla, INS: 0xA4, P1: 4, Data: isdr()})
 	require.NoError(t, err)
 }
 
@@ -88,8 +86,8 @@ func isdr() []byte {
 	return []byte{0xA0, 0, 0, 5, 0x59, 0x10, 0x10, 0xFF, 0xFF, 0xFF, 0xFF, 0x89, 0, 0, 1, 0}
 }
 
-func (w *world) send(t testing.TB, c apdu.Command) ([]byte, error) {
-	r, err := apdu.Send(t.Context(), w.chip, c)
+func (w *world) send(c apdu.Command) ([]byte, error) {
+	r, err := apdu.Send(context.Background(), w.chip, c) // examples have no test to ask
 	return r.Data, err
 }
 
@@ -100,7 +98,7 @@ func (w *world) store(t testing.TB, b []byte) (answer []byte, err error) {
 		if size == len(b) {
 			p1 = 0x91
 		}
-		if answer, err = w.send(t, apdu.Command{CLA: 0x80 | w.cla, INS: 0xE2, P1: p1, P2: byte(n), Data: b[:size]}); err != nil {
+		if answer, err = w.send(apdu.Command{CLA: 0x80 | w.cla, INS: 0xE2, P1: p1, P2: byte(n), Data: b[:size]}); err != nil {
 			return nil, err
 		}
 		b = b[size:]
@@ -285,11 +283,3 @@ func failure(r *rsp.ProfileInstallationResult) string {
 	}
 	return fmt.Sprintf("%d/%d", r.Data.Error.Command, r.Data.Error.Reason)
 }
-
-var (
-	_ = context.Background
-	_ = errors.Is
-	_ = io.EOF
-	_ = sha256.New
-	_ = bertlv.Append
-)
