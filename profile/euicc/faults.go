@@ -70,18 +70,20 @@ type fault struct {
 	removed, done bool
 }
 
+// next says what happens to the next command.
 func (s *faultState) next(command []byte) (fault, error) {
 	f, err := s.begin()
-	if err != nil || f.Status == nil {
+	if err != nil || f.statusOf == nil {
 		return f.fault, err
 	}
-	f.fault.status = f.Status(command) // without the lock: it may set other faults
+	f.status = f.statusOf(command) // without the lock: it may set other faults
 	return f.fault, nil
 }
 
+// counted is a command's fault before its status word is known.
 type counted struct {
 	fault
-	Status func(command []byte) uint16
+	statusOf func(command []byte) uint16
 }
 
 func (s *faultState) begin() (counted, error) {
@@ -91,7 +93,7 @@ func (s *faultState) begin() (counted, error) {
 		return counted{}, ErrRemoved
 	}
 	s.count++
-	f := counted{Status: s.set.Status, fault: fault{delay: s.set.Delay, done: s.set.RemoveDone}}
+	f := counted{statusOf: s.set.Status, fault: fault{delay: s.set.Delay, done: s.set.RemoveDone}}
 	if s.set.RemoveAt > 0 && s.count == s.set.RemoveAt {
 		f.removed, s.removed = true, true
 	}
