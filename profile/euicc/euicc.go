@@ -1,12 +1,35 @@
-// Package euicc simulates the part of an eUICC that the registry relies on: it
-// has a device's ID and a key of its own, opens the profiles sealed to that key
-// and keeps the newest.
+// Package euicc simulates the eUICC of a device. A [Card] is the part that the
+// registry relies on: it has a device's ID and a key of its own, opens the
+// profiles sealed to that key and keeps the newest.
 //
 //	card, err := euicc.New(euicc.Config{ID: id, Key: key, Registry: "iotregistry.ca"})
 //	p, err := card.Install(sealed, trust)
 //
-// It is a simulation: what it installs is in the process's memory, key
-// included, and gone when the process ends.
+// A [Chip] is the card as a modem sees it (GSMA SGP.22 version 2.5): it takes
+// APDUs, downloads an operator's profiles from an SM-DP+, and hands the sealed
+// profiles that it finds in them to its Card.
+//
+//	chip, err := euicc.NewChip(euicc.ChipConfig{EID: id, Certificate: cert, EUM: eum, Key: key, CIs: cis, Card: card, Trust: trust})
+//	response, err := chip.Transmit(ctx, command)
+//
+// # What is simulated
+//
+// Logical channels 0 to 3, SELECT of the ISD-R, STORE DATA in blocks, GET
+// RESPONSE. ES10a: the configured addresses. ES10b: info, challenge, mutual
+// authentication, bound profile packages with all their cryptography, receipts,
+// notifications, cancelling. ES10c: list, enable, disable, delete and name
+// profiles, EID, an empty rules authorisation table. Interrupted downloads keep
+// their one-time key. Each error that SGP.22 knows can be had by [Faults].
+//
+// # What is not
+//
+// Profile elements other than header, end and those with sealed profiles are
+// not looked into: no files, applets or network authentication come of them.
+// There is no REFRESH towards a modem, no memory reset, no SM-DS or eIM, no
+// several profiles enabled at once, no ISD-P or ECASD to select, no NIST curve
+// but P-256, no Brainpool, no revocation. Profile policy rules are obeyed, but
+// PPR3 is not. Everything, keys included, is in the process's memory and gone
+// when the process ends; [Chip.Reset] is a loss of power, not of that memory.
 package euicc
 
 import (
@@ -35,7 +58,9 @@ type Card struct {
 	cfg Config
 
 	mu      sync.Mutex
-	current *profile.Profile
+	direct  *profile.Profile // from Install
+	enabled *profile.Profile // of the operator's profile that is enabled on a chip
+	newest  uint64           // ID of the newest profile accepted, whether in use or not
 }
 
 // New returns a card without a profile.
@@ -54,44 +79,79 @@ func (c *Card) ID() eid.ID { return c.cfg.ID }
 func (c *Card) PublicKey() hpke.PublicKey { return c.cfg.Key.PublicKey() }
 
 // Install opens a sealed profile and makes it the current one. It must be for
-// this card, of its registry, newer than the current one, and signed by whom
-// trust accepts; see [profile.Sealed.Open] for the errors. A refused profile
-// changes nothing. Of several calls at a time the newest profile wins.
+// this card, of its registry, newer than all before it, and signed by whom trust
+// accepts; see [profile.Sealed.Open] for the errors. A refused profile changes
+// nothing. Of several calls at a time the newest profile wins.
 func (c *Card) Install(sealed []byte, trust func(chain []*x509.Certificate) error) (*profile.Profile, error) {
+	p, err := c.open(sealed, trust)
+	if err != nil {
+		return nil, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := c.accept(p); err != nil {
+		return nil, err
+	}
+	c.direct = p
+	return p, nil
+}
+
+// open opens a sealed profile and changes nothing.
+func (c *Card) open(sealed []byte, trust func(chain []*x509.Certificate) error) (*profile.Profile, error) {
 	s, err := profile.ParseSealed(sealed)
 	if err != nil {
 		return nil, err
 	}
 	// trust may ask the network, so the card stays usable meanwhile.
-	p, err := s.Open(c.cfg.Key, profile.OpenOptions{
+	return s.Open(c.cfg.Key, profile.OpenOptions{
 		Device: c.cfg.ID, Registry: c.cfg.Registry, After: c.Newest(), Trust: trust,
 	})
-	if err != nil {
-		return nil, err
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.current != nil && p.ID <= c.current.ID {
-		return nil, fmt.Errorf("euicc: install %d: %w", p.ID, profile.ErrReplayed)
-	}
-	c.current = p
-	return p, nil
 }
 
-// Current returns the installed profile, and whether there is one. It is the
-// card's own: do not change it.
+// accept remembers p as the newest. The caller holds the lock.
+func (c *Card) accept(p *profile.Profile) error {
+	if p.ID <= c.newest {
+		return fmt.Errorf("euicc: install %d: %w", p.ID, profile.ErrReplayed)
+	}
+	c.newest = p.ID
+	return nil
+}
+
+// store accepts p without using it, as a profile is stored disabled.
+func (c *Card) store(p *profile.Profile) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.accept(p)
+}
+
+// enable takes p, nil for none, as what comes with the enabled profile.
+func (c *Card) enable(p *profile.Profile) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.enabled = p
+}
+
+// Current returns the profile in use, and whether there is one. It is the card's
+// own: do not change it.
+//
+// A profile from Install is in use at once. One that a [Chip] has found in an
+// operator's profile is in use while that is enabled, older or not: whoever may
+// enable profiles has chosen it. Of the two the newer wins.
 func (c *Card) Current() (*profile.Profile, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.current, c.current != nil
+	current := c.direct
+	if c.enabled != nil && (current == nil || c.enabled.ID > current.ID) {
+		current = c.enabled
+	}
+	return current, current != nil
 }
 
-// Newest returns the ID of the installed profile, 0 when there is none.
+// Newest returns the ID of the newest profile that the card has taken, 0 when
+// there was none. It outlives the profile: only greater IDs are taken, so that
+// what was disabled or deleted cannot be replayed.
 func (c *Card) Newest() uint64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.current == nil {
-		return 0
-	}
-	return c.current.ID
+	return c.newest
 }
