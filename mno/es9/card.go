@@ -7,12 +7,14 @@ import (
 	"time"
 
 	"github.com/iotregistry/sdk/internal/apdu"
+	"github.com/iotregistry/sdk/internal/bertlv"
 	"github.com/iotregistry/sdk/internal/rsp"
 )
 
 // Transport carries one command APDU to the eUICC and its response back, status
 // word included. Implementations: a modem's AT+CSIM, a card reader, a simulator.
 type Transport interface {
+	// Transmit returns the card's response; its error means that there was none.
 	Transmit(ctx context.Context, command []byte) (response []byte, err error)
 }
 
@@ -132,15 +134,7 @@ func function10[T any, P interface {
 	if err != nil {
 		return nil, &CardError{Function: name, Err: err}
 	}
-	return raw10[T, P](ctx, c, name, b)
-}
-
-// raw10 is function10 for a request that was put together from parts.
-func raw10[T any, P interface {
-	*T
-	rsp.Message
-}](ctx context.Context, c *channel, name string, req []byte) (*T, error) {
-	answer, err := c.store(ctx, req)
+	answer, err := c.store(ctx, b)
 	if err != nil {
 		return nil, &CardError{Function: name, Err: err}
 	}
@@ -149,4 +143,32 @@ func raw10[T any, P interface {
 		return nil, &CardError{Function: name, Err: err}
 	}
 	return v, nil
+}
+
+// object has the eUICC carry out a request that was put together from parts, and
+// returns its answer as it came, an object with this tag. What an eUICC signs for
+// a server is for the server to understand.
+func (c *channel) object(ctx context.Context, name string, req []byte, tag bertlv.Tag) (bertlv.TLV, error) {
+	answer, err := c.store(ctx, req)
+	if err != nil {
+		return bertlv.TLV{}, &CardError{Function: name, Err: err}
+	}
+	t, err := bertlv.Parse(answer)
+	if err == nil && t.Tag != tag {
+		err = fmt.Errorf("answer with tag %v instead of %v", t.Tag, tag)
+	}
+	if err == nil && len(answer) > rsp.MaxMessage {
+		err = fmt.Errorf("answer of %d bytes", len(answer))
+	}
+	if err != nil {
+		return bertlv.TLV{}, &CardError{Function: name, Err: err}
+	}
+	return t, nil
+}
+
+// accepted reports whether an answer is the first of the two that the functions
+// of a download have: the eUICC's consent, or its refusal.
+func accepted(t bertlv.TLV) bool {
+	_, err := t.Find(tagSuccess)
+	return err == nil
 }

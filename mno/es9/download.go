@@ -110,12 +110,12 @@ func (d *download) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	prepared, err := raw10[rsp.PrepareDownloadResponse](ctx, d.card, "PrepareDownload", prepare)
+	prepared, err := d.card.object(ctx, "PrepareDownload", prepare, tagPrepare)
 	if err != nil {
 		return err
 	}
-	if prepared.Error != nil {
-		return &CardError{Function: "PrepareDownload", Reason: prepared.Error.Code.String()}
+	if !accepted(prepared) {
+		return refusedDownload(prepared.Raw)
 	}
 	p, err := d.server.GetBoundProfilePackage(ctx, GetBoundProfilePackage{TransactionID: d.session, Response: prepared.Raw})
 	if err != nil {
@@ -131,7 +131,7 @@ func (d *download) run(ctx context.Context) error {
 // authenticate has server and eUICC prove to each other who they are, and
 // returns the eUICC's proof.
 func (d *download) authenticate(ctx context.Context) ([]byte, error) {
-	info, err := function10[rsp.EUICCInfo1](ctx, d.card, "GetEUICCInfo", &rsp.GetEUICCInfo1Request{})
+	info, err := d.card.object(ctx, "GetEUICCInfo", bertlv.Append(nil, tagInfo1), tagInfo1)
 	if err != nil {
 		return nil, err
 	}
@@ -153,18 +153,34 @@ func (d *download) authenticate(ctx context.Context) ([]byte, error) {
 		return nil, err
 	}
 	request := bertlv.Append(nil, tagAuthenticate, a.ServerSigned1, a.Signature1, a.CIKeyID, a.Certificate, params)
-	r, err := raw10[rsp.AuthenticateServerResponse](ctx, d.card, "AuthenticateServer", request)
+	r, err := d.card.object(ctx, "AuthenticateServer", request, tagAuthenticate)
 	if err != nil {
 		return nil, err
 	}
-	if r.Error != nil {
+	if !accepted(r) {
 		// The eUICC has no session that could be cancelled: its refusal itself
 		// ends the server's, which then has nothing to offer.
 		d.ended = true
 		_, _ = d.server.AuthenticateClient(ctx, AuthenticateClient{TransactionID: d.session, Response: r.Raw})
-		return nil, &CardError{Function: "AuthenticateServer", Reason: r.Error.Code.String()}
+		return nil, refusedServer(r.Raw)
 	}
 	return r.Raw, nil
+}
+
+func refusedServer(raw []byte) error {
+	r, err := rsp.Decode[rsp.AuthenticateServerResponse](raw)
+	if err != nil {
+		return &CardError{Function: "AuthenticateServer", Err: err}
+	}
+	return &CardError{Function: "AuthenticateServer", Reason: r.Error.Code.String()}
+}
+
+func refusedDownload(raw []byte) error {
+	r, err := rsp.Decode[rsp.PrepareDownloadResponse](raw)
+	if err != nil {
+		return &CardError{Function: "PrepareDownload", Err: err}
+	}
+	return &CardError{Function: "PrepareDownload", Reason: r.Error.Code.String()}
 }
 
 // params is the context that the eUICC signs.

@@ -3,6 +3,7 @@ package es9_test
 import (
 	"bytes"
 	"context"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"sync"
@@ -173,6 +174,7 @@ func always(err error) func(string) error { return func(string) error { return e
 func dial(t testing.TB, h http.Handler, asn1 bool) *es9.Client {
 	s := httptest.NewUnstartedServer(h)
 	s.EnableHTTP2 = true
+	s.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
 	s.StartTLS()
 	t.Cleanup(s.Close)
 	return &es9.Client{BaseURL: s.URL + "/", HTTP: s.Client(), ASN1: asn1,
