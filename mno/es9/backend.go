@@ -59,9 +59,20 @@ type CancelSession struct {
 // [*mno.StatusError]; any other is told as an execution error and stays inside.
 // Implementations are safe for concurrent use.
 type Backend interface {
+	// InitiateAuthentication begins a session and proves who the SM-DP+ is.
+	// Called again, it begins another.
 	InitiateAuthentication(ctx context.Context, r InitiateAuthentication) (Authentication, error)
+
+	// AuthenticateClient checks who the eUICC is and finds the profile that waits
+	// for it. It may count as an attempt to download.
 	AuthenticateClient(ctx context.Context, r AuthenticateClient) (Offer, error)
+
+	// GetBoundProfilePackage binds the profile. The same request in the same
+	// session gets the same package, so that a lost answer can be asked for again.
 	GetBoundProfilePackage(ctx context.Context, r GetBoundProfilePackage) (Package, error)
+
+	// CancelSession ends a session; the reason in it says what becomes of the
+	// order.
 	CancelSession(ctx context.Context, r CancelSession) error
 
 	// HandleNotification takes a PendingNotification (BF37 or 30; SGP.22 section

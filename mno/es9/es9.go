@@ -1,11 +1,21 @@
-// Package es9 is the place of ES9+, the interface between a device's local
-// profile assistant and an SM-DP+ (GSMA SGP.22 sections 5.6 and 6.5.2.6 to 10).
+// Package es9 is ES9+, the interface between a device's local profile assistant
+// and an SM-DP+ (GSMA SGP.22 version 2.5, sections 5.6, 6.5.2.6 to 10 and 6.6),
+// with both ends and the assistant itself.
 //
-// It holds what is settled today: [Downloader], the device side as the rest of
-// the SDK sees it, and the protocol's paths. No ES9+ client or server is
-// implemented yet. Until it is, package mnosim delivers sealed profiles over a
-// plain HTTPS seam with a client that is a Downloader, so that a client for
-// bound profile packages can take its place without a change to its users.
+//	http.Handle("/gsma/rsp2/", es9.NewHandler(engine, nil)) // the SM-DP+
+//
+//	lpa := es9.LPA{Card: modem, Dial: func(address string) (es9.Backend, error) {
+//		return &es9.Client{BaseURL: "https://" + address, HTTP: client}, nil
+//	}}
+//	code, err := es9.ParseActivationCode("LPA:1$smdp.example.net$MATCHING-ID")
+//	result, err := lpa.Download(ctx, code, nil)
+//
+// [NewHandler] and [Client] carry the functions of a [Backend] over HTTPS, in
+// JSON or ASN.1. [LPA] leads an eUICC through a download and reports what became
+// of it. What is signed passes through all of them as it came.
+//
+// [Downloader] is the device side as the rest of the SDK sees it, whatever brings
+// the profiles.
 package es9
 
 import "context"
