@@ -112,7 +112,7 @@ func (s *Server) offeredOrder(ctx context.Context, x *session) (Profile, eid.ID,
 	}
 	p, err := s.engine.cfg.Store.Find(ctx, Query{ICCID: x.offer.iccid})
 	switch {
-	case errors.Is(err, ErrNotFound), err == nil && (p.MatchingID != x.offer.matchingID || p.SealedSum != x.offer.sum):
+	case errors.Is(err, ErrNotFound), err == nil && !x.offer.is(p):
 		return p, device, refuse(mno.SubjectDownloadOrder, mno.ReasonExpired, "the order was withdrawn")
 	case err != nil:
 		return p, device, err
@@ -141,6 +141,7 @@ func (s *Server) checkCode(ctx context.Context, p Profile, id rsp.TransactionID,
 	var kept [sha256.Size]byte
 	copy(kept[:], p.CodeHash)
 	want := rsp.HashCCFromHash(kept, id)
+	clear(kept[:])
 	if subtle.ConstantTimeCompare(want[:], got) == 1 {
 		return nil
 	}
@@ -157,7 +158,7 @@ func (s *Server) checkCode(ctx context.Context, p Profile, id rsp.TransactionID,
 	}
 	if last {
 		if err := s.engine.tell(ctx, p, mno.PointInstall, nil); err != nil {
-			s.log.WarnContext(ctx, "smdp: the news that an order has ended are not told yet", "iccid", p.ICCID, "error", err)
+			s.untold(ctx, p, err)
 		}
 	}
 	return failure

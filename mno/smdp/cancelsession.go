@@ -67,13 +67,7 @@ func (s *Server) cancels(x *session, response []byte) (rsp.CancelReason, error) 
 
 // cancelOrder ends the order of a session, unless it is somebody else's by now.
 func (s *Server) cancelOrder(ctx context.Context, x *session, failure *mno.StatusError) error {
-	p, err := s.engine.cfg.Store.Find(ctx, Query{ICCID: x.offer.iccid})
-	if err != nil {
-		return err
-	}
-	other := !p.Device.IsZero() && p.Device.String() != x.card.EID.String()
-	if other || p.MatchingID != x.offer.matchingID || p.SealedSum != x.offer.sum {
-		return nil
-	}
-	return s.engine.end(ctx, x.offer.iccid, failure)
+	return s.engine.end(ctx, x.offer.iccid, failure, func(p Profile) bool {
+		return x.offer.is(p) && (p.Device.IsZero() || p.Device.String() == x.card.EID.String())
+	})
 }

@@ -123,13 +123,19 @@ func (c *card) proof(matchingID *string, edit func(*rsp.EUICCSigned1)) es9.Authe
 	}})}
 }
 
-// authenticate proves the eUICC and checks the offer.
+// authenticate proves the eUICC and accepts the offer.
 func (c *card) authenticate(r es9.AuthenticateClient) error {
 	offer, err := c.server.AuthenticateClient(c.t.Context(), r)
 	if err != nil {
 		return err
 	}
 	c.offer = offer
+	return c.accept()
+}
+
+// accept checks the offer.
+func (c *card) accept() error {
+	offer := c.offer
 	pb, err := c.verifier.Server(cert.RoleDPPB, offer.Certificate, nil)
 	require.NoError(c.t, err)
 	c.signed2, err = rsp.Decode[rsp.SMDPSigned2](offer.SMDPSigned2)

@@ -86,14 +86,18 @@ func (e *Engine) finish(ctx context.Context, q Query, failure *mno.StatusError, 
 }
 
 // end closes an order that must not be downloaded, or not any more, and tells so
-// as the last news there are of it. Where the order has ended otherwise, nothing
-// is changed.
-func (e *Engine) end(ctx context.Context, iccid string, failure *mno.StatusError) error {
+// as the last news there are of it. Where the order has ended otherwise, or is
+// not the one that is meant, nothing is changed.
+func (e *Engine) end(ctx context.Context, iccid string, failure *mno.StatusError, meant func(Profile) bool) error {
 	var p Profile
 	err := retry(ctx, func() (err error) {
 		p, err = e.cfg.Store.Find(ctx, Query{ICCID: iccid})
-		if err != nil || !e.move(&p, mno.InstallFailed) {
+		if err != nil || !meant(p) {
+			p = Profile{}
 			return err
+		}
+		if !e.move(&p, mno.InstallFailed) {
+			return nil
 		}
 		p.Failure, p.Sealed, p.Download.Bound = failure, nil, nil
 		return e.put(ctx, &p)

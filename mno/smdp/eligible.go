@@ -65,28 +65,37 @@ func (s *Server) eligible(ctx context.Context, p Profile) error {
 		return refuse(mno.SubjectMatchingID, mno.ReasonRefused, "the profile is installed already")
 	case !downloadable(p.State):
 		return s.ended(ctx, p)
-	case len(p.Download.Transactions) < s.cfg.MaxDownloads:
+	case !s.exhausted(p):
 		return nil
 	}
 	failure := &mno.StatusError{Subject: mno.SubjectDownloadOrder, Reason: "6.4", Identifier: p.ICCID, Message: "downloaded too often: order anew"}
-	if err := s.engine.end(ctx, p.ICCID, failure); err != nil {
-		s.log.WarnContext(ctx, "smdp: the news that an order has ended are not told yet", "iccid", p.ICCID, "error", err)
+	if err := s.engine.end(ctx, p.ICCID, failure, s.exhausted); err != nil {
+		s.untold(ctx, p, err)
 	}
 	return failure
 }
+
+// exhausted reports whether an order was handed over as often as it may be.
+func (s *Server) exhausted(p Profile) bool { return len(p.Download.Transactions) >= s.cfg.MaxDownloads }
 
 // ended is the answer to who comes for an order that has failed or was withdrawn.
 // If the operator does not have the news yet, it is told now.
 func (s *Server) ended(ctx context.Context, p Profile) error {
 	if p.State == mno.Error {
 		if err := s.engine.tell(ctx, p, mno.PointInstall, nil); err != nil {
-			s.log.WarnContext(ctx, "smdp: the news that an order has ended are not told yet", "iccid", p.ICCID, "error", err)
+			s.untold(ctx, p, err)
 		}
 	}
 	if p.Failure != nil && p.Failure.Reason == "6.4" {
 		return refuse(mno.SubjectDownloadOrder, "6.4", "tried too often: order anew")
 	}
 	return refuse(mno.SubjectDownloadOrder, mno.ReasonExpired, "the order has ended: order anew")
+}
+
+// untold logs that the operator does not know yet of an order's end. The device
+// that asks next is the occasion to tell it again.
+func (s *Server) untold(ctx context.Context, p Profile, err error) {
+	s.log.WarnContext(ctx, "smdp: the operator is not told yet that an order has ended", "iccid", p.ICCID, "error", err)
 }
 
 // freeMemory reads the bytes of non-volatile memory that an eUICC has left

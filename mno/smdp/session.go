@@ -47,6 +47,9 @@ type offer struct {
 	metadata          []byte
 }
 
+// is reports whether p is still the order that was offered.
+func (o *offer) is(p Profile) bool { return p.MatchingID == o.matchingID && p.SealedSum == o.sum }
+
 // sessions keeps a bounded number of sessions for a bounded time. Anybody can
 // begin a session, so these push out none but each other, the oldest first; an
 // eUICC that has proved itself has a place of its own, one each.
