@@ -91,6 +91,41 @@ func TestNothingIsAnsweredThatIsNotRecorded(t *testing.T) {
 	require.Len(t, b.news.got, 1)
 }
 
+// An order that has ended is told when its device comes again, if not before.
+func TestEndIsToldLater(t *testing.T) {
+	t.Parallel()
+	away := errors.New("registry is away")
+	for rule, end := range map[string]func(b *bench, c *card) (mno.Receipt, string){
+		"codes": func(b *bench, c *card) (mno.Receipt, string) {
+			r := b.confirmed(mno.Order{Device: c.eid, ProfileID: 11, Sealed: sealed(11)}, es2.ConfirmOrder{ConfirmationCode: "1", Release: true})
+			require.NoError(t, c.meet(&r.MatchingID))
+			_, err := c.get(c.consent("2", nil))
+			require.Equal(t, "8.2.7/6.4", code(t, err))
+			return r, "8.2.7/6.4"
+		},
+		"downloads": func(b *bench, c *card) (mno.Receipt, string) {
+			r := b.order(1, 11)
+			_, err := c.download(&r.MatchingID)
+			require.NoError(t, err)
+			require.Equal(t, "8.8.5/6.4", code(t, c.meet(&r.MatchingID)))
+			return r, "8.8.5/6.4"
+		},
+	} {
+		b := newBench(t, func(_ *smdp.Config, s *smdp.ServerConfig) { s.MaxCodeTries, s.MaxDownloads = 1, 1 })
+		b.news.err = away
+		c := b.card(1)
+		r, want := end(b, c)
+		require.Equal(t, mno.Error, b.state(r), rule)
+		require.Equal(t, "8.8.5/6.4", code(t, c.meet(&r.MatchingID)), rule)
+		b.news.err, b.news.got = nil, nil
+		for range 2 {
+			require.Equal(t, "8.8.5/6.4", code(t, c.meet(&r.MatchingID)), rule)
+		}
+		require.Len(t, b.news.got, 1, rule)
+		require.Equal(t, want, code(t, b.news.got[0].Failure), rule)
+	}
+}
+
 func TestPackageThatCannotBeMade(t *testing.T) {
 	t.Parallel()
 	own := []byte("no profile package")
