@@ -82,6 +82,24 @@ func TestEUICCOfAnotherCI(t *testing.T) {
 	require.NoError(t, initiateUnder(c))
 	_, err := b.server.AuthenticateClient(t.Context(), c.proof(&r.MatchingID, nil))
 	require.NoError(t, err)
+
+	c = newCard(t, b.server, other, device(t, 1)) // says that it has a certificate of our CI, and sends another
+	c.info1.SignKeys = [][]byte{other.CI.Certificate.SubjectKeyId, pki(t).CI.Certificate.SubjectKeyId}
+	c.info1.VerifyKeys = c.info1.SignKeys
+	require.NoError(t, initiateUnder(c))
+	_, err = b.server.AuthenticateClient(t.Context(), c.proof(&r.MatchingID, nil))
+	require.Equal(t, "8.11.1/3.9", code(t, err), "another CI than was chosen")
+}
+
+func TestAddressWithPort(t *testing.T) {
+	t.Parallel()
+	for address, want := range map[string]string{
+		"smdp.example": "", "SMDP.example:8443": "", "smdp.example:443": "8.8.1/3.8", "smdp.example.:8443": "8.8.1/3.8",
+	} {
+		c := newBench(t, func(c *smdp.Config, _ *smdp.ServerConfig) { c.Address = "smdp.example:8443" }).card(1)
+		c.address = address
+		require.Equal(t, want, code(t, c.initiate()), address)
+	}
 }
 
 // initiateUnder is initiate for a card whose own CI is not the server's.

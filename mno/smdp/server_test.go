@@ -209,7 +209,8 @@ func TestInterruptedDownload(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, first, again, "the same package to a repeated call")
 
-	b = newBench(t, setup) // the SM-DP+ starts again
+	rename := func(_ *smdp.Config, s *smdp.ServerConfig) { s.ServiceProvider = "another name" }
+	b = newBench(t, setup, rename) // the SM-DP+ starts again
 	c.server = b.server
 	_, err = c.get(consent)
 	require.Equal(t, "8.10.1/3.9", code(t, err), "sessions are gone")
@@ -368,7 +369,24 @@ func TestCancelSession(t *testing.T) {
 		require.Equal(t, c.news, code(t, b.news.got[0].Failure))
 		require.Equal(t, mno.PointInstall, b.news.got[0].Point, "the last news of an order")
 		require.Equal(t, "8.8.5/4.10", code(t, card.meet(&r.MatchingID)))
+		p, err := b.engine.Profile(t.Context(), r.ICCID)
+		require.NoError(t, err)
+		require.Empty(t, p.Sealed)
+		require.Empty(t, p.Download.Bound)
 	}
+}
+
+// What a device cancels is the order that it was offered.
+func TestCancelAfterTheOrderHasChanged(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	r, c := b.order(1, 11), b.card(1)
+	require.NoError(t, c.meet(&r.MatchingID))
+	require.NoError(t, b.engine.CancelOrder(t.Context(), registry, es2.CancelOrder{ICCID: r.ICCID, Device: r.Device, Final: mno.Available}))
+	next := b.confirmed(mno.Order{ICCID: r.ICCID, Device: c.eid, ProfileID: 12, Sealed: sealed(12)}, es2.ConfirmOrder{Release: true})
+	require.NoError(t, c.cancel(rsp.CancelEndUserRejection, nil))
+	require.Equal(t, mno.Released, b.state(next))
+	require.Empty(t, b.news.got)
 }
 
 func TestOperatorsOwnPackage(t *testing.T) {

@@ -126,6 +126,60 @@ func TestEndIsToldLater(t *testing.T) {
 	}
 }
 
+// meanwhile is a store in which something happens before a record is found.
+type meanwhile struct {
+	smdp.Store
+	do func()
+}
+
+func (m *meanwhile) Find(ctx context.Context, q smdp.Query) (smdp.Profile, error) {
+	if m.do != nil {
+		m.do()
+	}
+	return m.Store.Find(ctx, q)
+}
+
+func TestSessionIsPushedOutWhileItsProofIsChecked(t *testing.T) {
+	t.Parallel()
+	m := &meanwhile{Store: new(smdp.Memory)}
+	b := newBench(t, func(c *smdp.Config, s *smdp.ServerConfig) { c.Store, s.MaxSessions = m, 1 })
+	r, c := b.order(1, 11), b.card(1)
+	require.NoError(t, c.initiate())
+	proof := c.proof(&r.MatchingID, nil)
+	other := b.card(2)
+	m.do = func() { require.NoError(t, other.initiate()) }
+	require.Equal(t, "8.10.1/3.9", code(t, c.authenticate(proof)))
+	m.do = nil
+	require.NoError(t, c.meet(&r.MatchingID))
+}
+
+func TestRecordChangesMeanwhile(t *testing.T) {
+	t.Parallel()
+	m := &meanwhile{Store: new(smdp.Memory)}
+	b := newBench(t, func(c *smdp.Config, _ *smdp.ServerConfig) { c.Store = m })
+	r, c := b.order(1, 11), b.card(1)
+	require.NoError(t, c.meet(&r.MatchingID))
+	once := 0
+	m.Store = &changing{Store: m.Store, once: &once}
+	pkg, err := c.get(c.consent("", nil))
+	require.NoError(t, err)
+	c.open(pkg)
+	require.Equal(t, 2, once, "bound again, for the record as it is")
+}
+
+// changing is a store in which somebody else was faster, once.
+type changing struct {
+	smdp.Store
+	once *int
+}
+
+func (c *changing) Put(ctx context.Context, ps ...smdp.Profile) error {
+	if *c.once++; *c.once == 1 {
+		return smdp.ErrChanged
+	}
+	return c.Store.Put(ctx, ps...)
+}
+
 func TestPackageThatCannotBeMade(t *testing.T) {
 	t.Parallel()
 	own := []byte("no profile package")
