@@ -41,7 +41,7 @@ func (e *Engine) Deliver(ctx context.Context, device eid.ID, after uint64) (Prof
 		// Not taken is no reason to keep the profile from the device: it is
 		// offered again with the next download, and outdone by news of the
 		// installation, which is never lost.
-		_ = e.tell(ctx, p, mno.PointDownload)
+		_ = e.tell(ctx, p, mno.PointDownload, nil)
 	}
 	return p, nil
 }
@@ -58,9 +58,14 @@ func (e *Engine) Finish(ctx context.Context, device eid.ID, profileID uint64, fa
 	if device.IsZero() || profileID == 0 {
 		return fmt.Errorf("%w: name device and profile ID", ErrNotFound)
 	}
+	return e.finish(ctx, Query{Device: device, ProfileID: profileID}, failure, nil)
+}
+
+// finish is Finish for any order, with the eUICC's own words as result.
+func (e *Engine) finish(ctx context.Context, q Query, failure *mno.StatusError, result []byte) error {
 	var p Profile
 	err := retry(ctx, func() (err error) {
-		p, err = e.cfg.Store.Find(ctx, Query{Device: device, ProfileID: profileID})
+		p, err = e.cfg.Store.Find(ctx, q)
 		if err != nil || p.State == mno.Installed || p.State == mno.Error {
 			return err
 		}
@@ -71,14 +76,40 @@ func (e *Engine) Finish(ctx context.Context, device eid.ID, profileID uint64, fa
 		if p.State != mno.Downloaded || !e.move(&p, ev) {
 			return mno.With(mno.ErrInvalidTransition, p.ICCID, "it is "+p.State.String()+", not downloaded")
 		}
-		p.Failure, p.Sealed = failure, nil
+		p.Failure, p.Sealed, p.Download.Bound = failure, nil, nil
 		return e.put(ctx, &p)
 	})
 	if err != nil {
 		return err
 	}
-	return e.tell(ctx, p, mno.PointInstall)
+	return e.tell(ctx, p, mno.PointInstall, result)
 }
+
+// end closes an order that must not be downloaded, or not any more, and tells so
+// as the last news there are of it. Where the order has ended otherwise, or is
+// not the one that is meant, nothing is changed.
+func (e *Engine) end(ctx context.Context, iccid string, failure *mno.StatusError, meant func(Profile) bool) error {
+	var p Profile
+	err := retry(ctx, func() (err error) {
+		p, err = e.cfg.Store.Find(ctx, Query{ICCID: iccid})
+		if err != nil || !meant(p) {
+			p = Profile{}
+			return err
+		}
+		if !e.move(&p, mno.InstallFailed) {
+			return nil
+		}
+		p.Failure, p.Sealed, p.Download.Bound = failure, nil, nil
+		return e.put(ctx, &p)
+	})
+	if err != nil || p.State != mno.Error {
+		return err
+	}
+	return e.tell(ctx, p, mno.PointInstall, nil)
+}
+
+// downloadable reports whether a device may have a profile in this state.
+func downloadable(s mno.State) bool { return s == mno.Released || s == mno.Downloaded }
 
 // put stores p and gives it its new version.
 func (e *Engine) put(ctx context.Context, p *Profile) error {
@@ -91,21 +122,29 @@ func (e *Engine) put(ctx context.Context, p *Profile) error {
 
 // tell gives the operator news of p, unless it has them, and records that it
 // took them. News may be told twice, never not at all.
-func (e *Engine) tell(ctx context.Context, p Profile, at mno.Point) error {
+func (e *Engine) tell(ctx context.Context, p Profile, at mno.Point, result []byte) error {
 	if p.Told >= at || e.cfg.Notify == nil {
 		return nil
 	}
 	err := e.cfg.Notify(ctx, p.Owner, mno.Progress{
 		Device: p.Device, ICCID: p.ICCID, ProfileType: p.Type, ProfileID: p.ProfileID,
-		Time: p.Changed, Point: at, Failure: p.Failure,
+		Time: p.Changed, Point: at, Failure: p.Failure, Result: result,
 	})
-	var refusal *mno.StatusError
-	if err != nil && (!errors.As(err, &refusal) || refusal.Retryable()) {
-		return fmt.Errorf("smdp: operator did not take the news of %s: %w", p.ICCID, err)
+	if err := unlessUnwanted(p, err); err != nil {
+		return err
 	}
 	p.Told = at // also where the operator wants none of it: asking for ever would not help the device
 	if err := e.cfg.Store.Put(ctx, p); err != nil && !errors.Is(err, ErrChanged) {
 		return err
+	}
+	return nil
+}
+
+// unlessUnwanted returns the error of a Notify that is to be called again.
+func unlessUnwanted(p Profile, err error) error {
+	var refusal *mno.StatusError
+	if err != nil && (!errors.As(err, &refusal) || refusal.Retryable()) {
+		return fmt.Errorf("smdp: operator did not take the news of %s: %w", p.ICCID, err)
 	}
 	return nil
 }

@@ -17,6 +17,8 @@ type Memory struct {
 	profiles map[string]Profile    // by ICCID
 	matching map[string]string     // matching ID to ICCID
 	devices  map[eid.ID][]numbered // ascending profile IDs
+	waiting  map[eid.ID][]string   // ICCIDs of what Query.ByDevice finds, ascending
+	sessions map[string]string     // transaction to ICCID
 }
 
 type numbered struct {
@@ -38,8 +40,14 @@ func (m *Memory) Find(ctx context.Context, q Query) (Profile, error) {
 	case iccid != "":
 	case q.MatchingID != "":
 		iccid = m.matching[q.MatchingID]
-	default:
+	case !q.Device.IsZero():
 		iccid = m.ofDevice(q.Device, q.ProfileID)
+	case !q.ByDevice.IsZero():
+		if list := m.waiting[q.ByDevice]; len(list) > 0 {
+			iccid = list[0]
+		}
+	default:
+		iccid = m.sessions[q.Transaction]
 	}
 	p, ok := m.profiles[iccid]
 	if !ok {
@@ -77,6 +85,7 @@ func (m *Memory) Put(ctx context.Context, ps ...Profile) error {
 	}
 	if m.profiles == nil {
 		m.profiles, m.matching, m.devices = map[string]Profile{}, map[string]string{}, map[eid.ID][]numbered{}
+		m.waiting, m.sessions = map[eid.ID][]string{}, map[string]string{}
 	}
 	for _, p := range ps {
 		m.unlink(m.profiles[p.ICCID])
@@ -112,8 +121,26 @@ func clash(a, b Profile) bool {
 		a.ProfileID != 0 && a.ProfileID == b.ProfileID && a.Device == b.Device
 }
 
+// waits reports whether Query.ByDevice finds p.
+func waits(p Profile) bool {
+	return p.ByDevice && p.ProfileID == 0 && downloadable(p.State)
+}
+
 func (m *Memory) unlink(p Profile) {
 	delete(m.matching, p.MatchingID)
+	for _, id := range p.Download.Transactions {
+		delete(m.sessions, id)
+	}
+	if waits(p) {
+		list := m.waiting[p.Device]
+		if i, ok := slices.BinarySearch(list, p.ICCID); ok {
+			if list = slices.Delete(list, i, i+1); len(list) > 0 {
+				m.waiting[p.Device] = list
+			} else {
+				delete(m.waiting, p.Device)
+			}
+		}
+	}
 	if p.ProfileID == 0 {
 		return
 	}
@@ -130,6 +157,14 @@ func (m *Memory) unlink(p Profile) {
 func (m *Memory) link(p Profile) {
 	if p.MatchingID != "" {
 		m.matching[p.MatchingID] = p.ICCID
+	}
+	for _, id := range p.Download.Transactions {
+		m.sessions[id] = p.ICCID
+	}
+	if waits(p) {
+		list := m.waiting[p.Device]
+		i, _ := slices.BinarySearch(list, p.ICCID)
+		m.waiting[p.Device] = slices.Insert(list, i, p.ICCID)
 	}
 	if p.ProfileID == 0 {
 		return

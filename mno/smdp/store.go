@@ -40,6 +40,14 @@ type Query struct {
 	MatchingID string
 	Device     eid.ID // with ProfileID; with none, the device's highest profile ID
 	ProfileID  uint64
+
+	// ByDevice is a device that may download an order without a profile ID whose
+	// matching ID is empty: ByDevice of the record is set, State is Released or
+	// Downloaded. Where there are several, any is good, always the same.
+	ByDevice eid.ID
+
+	// Transaction is one of a record's Download.Transactions.
+	Transaction string
 }
 
 // Profile is one record of the order book.
@@ -59,5 +67,19 @@ type Profile struct {
 	Told        mno.Point        // last point the operator has taken news of
 	Failure     *mno.StatusError // why State is Error
 	Changed     time.Time
-	Version     uint64 // of the record; 0 means not stored yet
+	Download    Download // over ES9+, see [Server]
+	Version     uint64   // of the record; 0 means not stored yet
+}
+
+// Download is what a [Server] has to know of an order after its sessions are
+// gone. It is no secret, but for nobody to change: what is stored or read is
+// replaced, never written to.
+type Download struct {
+	CodeTries    int      // wrong confirmation codes so far
+	Transactions []string // sessions that were given the package, in hexadecimal, the last one at the end
+	EUICC        []byte   // CERT.EUICC of these sessions, DER
+	OneTimeKey   []byte   // otPK.EUICC that Bound is for, 65 bytes
+	Metadata     []byte   // StoreMetadataRequest in Bound
+	Bound        []byte   // the last bound profile package; dropped with Sealed
+	Sequence     int64    // highest sequence number of a later notification that was passed on
 }
