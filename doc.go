@@ -42,13 +42,15 @@
 //     [github.com/iotregistry/sdk/dane/publish]: signed zones and their server;
 //     [github.com/iotregistry/sdk/dane/danetest]: a signed world for tests.
 //   - [github.com/iotregistry/sdk/profile]: IoT profiles, sealed and open;
-//     [github.com/iotregistry/sdk/profile/euicc]: a simulated eUICC;
+//     [github.com/iotregistry/sdk/profile/euicc]: a simulated eUICC, also by
+//     APDU;
 //     [github.com/iotregistry/sdk/profile/device]: the device's runtime;
 //     [github.com/iotregistry/sdk/profile/profiletest]: checks for other keys.
 //   - [github.com/iotregistry/sdk/mno]: orders, states, errors;
 //     [github.com/iotregistry/sdk/mno/es2]: ES2+ of SGP.22;
-//     [github.com/iotregistry/sdk/mno/es9]: where ES9+ will be;
-//     [github.com/iotregistry/sdk/mno/smdp]: an SM-DP+'s order book;
+//     [github.com/iotregistry/sdk/mno/es9]: ES9+ and a local profile assistant;
+//     [github.com/iotregistry/sdk/mno/smdp]: an SM-DP+: its order book, and
+//     bound profile packages for eUICCs;
 //     [github.com/iotregistry/sdk/mno/mnosim]: an operator in a box;
 //     [github.com/iotregistry/sdk/mno/mnotest]: checks for other operators.
 //   - [github.com/iotregistry/sdk/registry]: the engine;
