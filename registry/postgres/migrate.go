@@ -102,6 +102,10 @@ type dialect struct {
 	storage string // what follows the columns
 	single  bool   // each statement commits itself
 	begin   string // what begins an update
+
+	// unpacked keeps bodies as they are. What is large among them is sealed, and
+	// trying to compress it was most of the work of storing it.
+	unpacked string
 }
 
 // A table that is read as a whole, as the planner likes to do with small ones,
@@ -134,7 +138,8 @@ func dialectOf(server string) dialect {
 	case strings.Contains(server, "-YB-"):
 		return dialect{text: `TEXT COLLATE "C"`, begin: beginUpdate + byIndex}
 	default:
-		return dialect{text: `TEXT COLLATE "C"`, storage: ` WITH (fillfactor = 50)`, begin: beginUpdate + byIndex}
+		return dialect{text: `TEXT COLLATE "C"`, storage: ` WITH (fillfactor = 50)`, begin: beginUpdate + byIndex,
+			unpacked: `ALTER TABLE {table} ALTER COLUMN body SET STORAGE EXTERNAL;`}
 	}
 }
 
@@ -219,7 +224,8 @@ func (m *migration) run(ctx context.Context, r runner, d dialect) error {
 			from = 0
 		}
 		for _, step := range m.steps[from:] {
-			q := step.SQL("{table}", m.sql[t].name, "{name}", string(t), "{text}", d.text, "{storage}", d.storage)
+			q := step.SQL("{table}", m.sql[t].name, "{name}", string(t), "{text}", d.text, "{storage}", d.storage,
+				"{unpacked}", strings.ReplaceAll(d.unpacked, "{table}", m.sql[t].name))
 			if _, err := r.Exec(ctx, q); err != nil {
 				return fmt.Errorf("step %s on %s: %w", step.Name, t, err)
 			}
