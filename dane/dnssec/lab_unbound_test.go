@@ -17,12 +17,25 @@ import (
 	"github.com/iotregistry/sdk/dane/dnssec"
 )
 
+// bothOnOne listens on one port over UDP and TCP. A port that is free for one may
+// be taken for the other.
+func bothOnOne(t *testing.T) (net.PacketConn, net.Listener) {
+	for range 16 {
+		pc, err := net.ListenPacket("udp", "127.0.0.1:0")
+		require.NoError(t, err)
+		ln, err := net.Listen("tcp", pc.LocalAddr().String())
+		if err == nil {
+			return pc, ln
+		}
+		require.NoError(t, pc.Close())
+	}
+	require.FailNow(t, "no port is free for both")
+	return nil, nil
+}
+
 // serve answers on loopback over UDP, and TCP where it must.
 func (l *lab) serve(t *testing.T) (addr string) {
-	pc, err := net.ListenPacket("udp", "127.0.0.1:0")
-	require.NoError(t, err)
-	ln, err := net.Listen("tcp", pc.LocalAddr().String())
-	require.NoError(t, err)
+	pc, ln := bothOnOne(t)
 	handle := dns.HandlerFunc(func(w dns.ResponseWriter, q *dns.Msg) {
 		m, err := l.Exchange(context.Background(), q)
 		if err != nil {

@@ -2,7 +2,7 @@ package main
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"net"
 	"os"
 	"path/filepath"
@@ -41,15 +41,26 @@ func (s *story) hold(ctx context.Context) error {
 	return nil
 }
 
+// bothOnOne listens on one port over TCP and UDP. A port that is free for one may
+// be taken for the other.
+func bothOnOne() (ln net.Listener, pc net.PacketConn, err error) {
+	for range 16 {
+		if ln, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
+			return nil, nil, err
+		}
+		if pc, err = net.ListenPacket("udp", ln.Addr().String()); err == nil {
+			return ln, pc, nil
+		}
+		err = errors.Join(err, ln.Close())
+	}
+	return nil, nil, err
+}
+
 // serveSpoilt serves what upstream answers over UDP and TCP on one port.
 func serveSpoilt(upstream dnssec.Exchanger) (addr string, stop func(), err error) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	ln, pc, err := bothOnOne()
 	if err != nil {
 		return "", nil, err
-	}
-	pc, err := net.ListenPacket("udp", ln.Addr().String())
-	if err != nil {
-		return "", nil, fmt.Errorf("%w: %w", err, ln.Close())
 	}
 	handler := dns.HandlerFunc(func(w dns.ResponseWriter, q *dns.Msg) {
 		m, err := upstream.Exchange(context.Background(), q)
