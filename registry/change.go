@@ -68,7 +68,11 @@ func (r *Registry) changeBatch(ctx context.Context, tx Tx, actor Actor, c *chang
 		if err != nil {
 			return nil, err
 		}
-		return r.unsynced(ctx, tx, batch)
+		devices, err := r.devices(ctx, tx, planKeys(batch)...)
+		if err != nil {
+			return nil, err
+		}
+		return unsynced(ctx, tx, devices, batch)
 	}
 	devices, err := r.devices(ctx, tx, planKeys(batch)...)
 	if err != nil {
@@ -101,25 +105,19 @@ func (r *Registry) changeBatch(ctx context.Context, tx Tx, actor Actor, c *chang
 	if err := o.keep(ctx, tx, r.RequestTTL, batch); err != nil {
 		return nil, err
 	}
-	return r.unsynced(ctx, tx, batch)
+	return unsynced(ctx, tx, devices, batch)
 }
 
 // unsynced returns the profiles whose place in the zone is still to be put right,
 // of those devices that the batch gives a good answer about: it must not be given
 // before that is done, by whichever call it was begun.
-func (r *Registry) unsynced(ctx context.Context, tx Tx, batch []*plan) ([]uint64, error) {
-	var done []*plan
-	for _, p := range batch {
-		if p.result.Err == nil {
-			done = append(done, p)
-		}
-	}
-	devices, err := r.devices(ctx, tx, planKeys(done)...)
-	if err != nil {
-		return nil, err
-	}
+func unsynced(ctx context.Context, tx Tx, devices map[string]*Device, batch []*plan) ([]uint64, error) {
 	var keys []string
-	for _, d := range devices {
+	for _, p := range batch {
+		d := devices[p.result.Device.String()]
+		if p.result.Err != nil || d == nil {
+			continue
+		}
 		for _, id := range d.published() {
 			keys = append(keys, workKey(workSync, id))
 		}
