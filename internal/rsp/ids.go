@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/iotregistry/sdk/internal/bertlv"
+	"github.com/iotregistry/sdk/internal/bsp"
 )
 
 const maxTransactionID = 16
@@ -30,20 +31,16 @@ func ParseTransactionID(s string) (TransactionID, error) {
 
 // EID is an eUICC's identifier as 16 bytes, two digits in each (SGP.29). Whether
 // its check digits fit is not this package's matter.
-type EID [16]byte
+type EID = bsp.EID
 
 // ParseEID reads 32 digits.
 func ParseEID(s string) (EID, error) {
-	var id EID
-	if !isDigits(s) || len(s) != 2*len(id) {
+	id, err := bsp.ParseEID(s)
+	if err != nil {
 		return EID{}, fmt.Errorf("rsp: %w: an EID has 32 digits", ErrFormat)
 	}
-	_, err := hex.Decode(id[:], []byte(s))
-	return id, err
+	return id, nil
 }
-
-// String returns the 32 digits.
-func (id EID) String() string { return hex.EncodeToString(id[:]) }
 
 func (c *coder) eid(tag bertlv.Tag, p *EID) {
 	member(c, tag, p, eidKind())

@@ -3,15 +3,13 @@ package rsp
 import (
 	"crypto"
 	"crypto/ecdsa"
-	"crypto/elliptic"
 	"crypto/sha256"
-	"encoding/asn1"
 	"errors"
 	"fmt"
 	"io"
-	"math/big"
 
 	"github.com/iotregistry/sdk/internal/bertlv"
+	"github.com/iotregistry/sdk/internal/bsp"
 )
 
 // ErrSignature means that a signature does not fit text and key.
@@ -114,39 +112,23 @@ func HashCCFromHash(codeHash [sha256.Size]byte, id TransactionID) [sha256.Size]b
 	return sha256.Sum256(append(codeHash[:], id...))
 }
 
-// Sign signs text with a P-256 key: ECDSA with SHA-256, r and s of 32 bytes each
-// (BSI TR-03111 section 5.2.1).
+// Sign signs text with a P-256 key, as [bsp.Sign] does. What is wrong with the key
+// or with what it made is ErrSignature.
 func Sign(random io.Reader, key crypto.Signer, text []byte) ([]byte, error) {
-	public, ok := key.Public().(*ecdsa.PublicKey)
-	if !ok || public.Curve != elliptic.P256() {
-		return nil, fmt.Errorf("rsp: %w: the key to sign with is not on P-256", ErrSignature)
+	raw, err := bsp.Sign(random, key, text)
+	switch {
+	case err == nil:
+		return raw, nil
+	case errors.Is(err, bsp.ErrSigner), errors.Is(err, bsp.ErrSignature):
+		return nil, fmt.Errorf("rsp: %w: %w", ErrSignature, err)
 	}
-	digest := sha256.Sum256(text)
-	der, err := key.Sign(random, digest[:], crypto.SHA256)
-	if err != nil {
-		return nil, fmt.Errorf("rsp: sign: %w", err)
-	}
-	var s struct{ R, S *big.Int }
-	if rest, err := asn1.Unmarshal(der, &s); err != nil || len(rest) != 0 || s.R.Sign() <= 0 || s.S.Sign() <= 0 ||
-		s.R.BitLen() > 256 || s.S.BitLen() > 256 {
-		return nil, fmt.Errorf("rsp: %w: the signer returned something else", ErrSignature)
-	}
-	raw := make([]byte, signatureSize)
-	s.R.FillBytes(raw[:signatureSize/2])
-	s.S.FillBytes(raw[signatureSize/2:])
-	return raw, nil
+	return nil, fmt.Errorf("rsp: %w", err)
 }
 
 // Verify checks a signature as Sign makes it. Its error wraps ErrSignature.
 func Verify(key *ecdsa.PublicKey, text, signature []byte) error {
-	if key == nil || key.Curve != elliptic.P256() || len(signature) != signatureSize {
-		return fmt.Errorf("rsp: %w: wants a P-256 key and %d bytes", ErrSignature, signatureSize)
-	}
-	r := new(big.Int).SetBytes(signature[:signatureSize/2])
-	s := new(big.Int).SetBytes(signature[signatureSize/2:])
-	digest := sha256.Sum256(text)
-	if !ecdsa.Verify(key, digest[:], r, s) {
-		return fmt.Errorf("rsp: %w", ErrSignature)
+	if err := bsp.Verify(key, text, signature); err != nil {
+		return fmt.Errorf("rsp: %w: %w", ErrSignature, err)
 	}
 	return nil
 }

@@ -181,7 +181,7 @@ func (s *Server) pack(ctx context.Context, x *session, p Profile, oneTimeKey []b
 	}
 	host := s.engine.cfg.Address
 	pkg, err := bsp.Bind(bsp.Binding{
-		TransactionID: x.id, HostID: []byte(host[:min(len(host), 16)]), EID: bsp.EID(x.card.EID), EUICCKey: oneTimeKey,
+		TransactionID: x.id, HostID: []byte(host[:min(len(host), 16)]), EID: x.card.EID, EUICCKey: oneTimeKey,
 		Signer: s.cfg.Binding.Key, Metadata: x.offer.metadata, Random: s.engine.cfg.Rand,
 	}, profile)
 	if errors.Is(err, bsp.ErrPoint) {

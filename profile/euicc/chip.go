@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"github.com/iotregistry/sdk/internal/apdu"
-	"github.com/iotregistry/sdk/internal/bsp"
 	"github.com/iotregistry/sdk/internal/rsp"
 	"github.com/iotregistry/sdk/internal/rsp/cert"
 	"github.com/iotregistry/sdk/profile"
@@ -248,9 +247,6 @@ func (c *Chip) free() int {
 func (c *Chip) sign(text []byte) ([]byte, error) {
 	return rsp.Sign(c.cfg.Random, c.cfg.Key, text)
 }
-
-// bspEID is the EID as the key derivation wants it.
-func (c *Chip) bspEID() bsp.EID { return bsp.EID(c.eid) }
 
 // errInternal is for what fails in the simulation itself, such as its key: the
 // card has no words for it.

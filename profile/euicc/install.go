@@ -83,7 +83,7 @@ func (c *Chip) loadSegment(b []byte) ([]byte, apdu.Status) {
 func (c *Chip) startReader() error {
 	s := &c.session
 	reader, err := bsp.NewReader(bsp.Session{
-		TransactionID: s.transaction, EID: c.bspEID(), Key: s.key,
+		TransactionID: s.transaction, EID: c.eid, Key: s.key,
 		MaxProfile: max(c.free(), 1), // none at all would stand for a default
 		Verify:     func(signed, signature []byte) error { return rsp.Verify(s.binding.PublicKey, signed, signature) },
 	})
