@@ -16,6 +16,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/iotregistry/sdk/registry"
 )
@@ -428,6 +429,7 @@ func increments(t *testing.T, h Harness) {
 // the other.
 func oneMoment(t *testing.T, h Harness) {
 	s := h.New(t)
+	betweenReads(t, s)
 	const rounds = 200
 	var wg sync.WaitGroup
 	defer wg.Wait()
@@ -470,6 +472,42 @@ func oneMoment(t *testing.T, h Harness) {
 			return
 		default:
 		}
+	}
+}
+
+// betweenReads has an update come between the two reads of a view, where a store
+// lets it. One that makes updates wait for views is given a moment to show it.
+func betweenReads(t *testing.T, s registry.Store) {
+	t.Helper()
+	put(t, s, rec("c", "", "old"), rec("d", "", "old"))
+	wrote := make(chan error, 1)
+	var seen []string
+	err := s.View(t.Context(), func(tx registry.Tx) error {
+		first, err := tx.Get(t.Context(), devices, "c")
+		if err != nil {
+			return err
+		}
+		go func() {
+			wrote <- s.Update(t.Context(), func(tx registry.Tx) error {
+				c, d := rec("c", "", "new"), rec("d", "", "new")
+				c.Version, d.Version = 1, 1
+				return tx.Put(t.Context(), devices, c, d)
+			})
+		}()
+		select {
+		case err := <-wrote:
+			wrote <- err
+		case <-time.After(200 * time.Millisecond):
+		}
+		second, err := tx.Get(t.Context(), devices, "d")
+		seen = append(bodies(first), bodies(second)...)
+		return err
+	})
+	if err := errors.Join(err, <-wrote); err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(seen, []string{"old", "old"}) {
+		t.Fatalf("a view saw %q", seen)
 	}
 }
 
