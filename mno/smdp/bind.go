@@ -71,7 +71,7 @@ func consents(x *session, response []byte) (*rsp.EUICCSigned2, error) {
 
 // deliver is one try to hand the package over.
 func (s *Server) deliver(ctx context.Context, x *session, consent *rsp.EUICCSigned2) (Profile, error) {
-	p, device, err := s.offeredOrder(ctx, x)
+	p, card, err := s.offeredOrder(ctx, x)
 	if err != nil {
 		return p, err
 	}
@@ -91,7 +91,10 @@ func (s *Server) deliver(ctx context.Context, x *session, consent *rsp.EUICCSign
 	if !s.engine.move(&p, mno.Delivered) {
 		return p, fmt.Errorf("smdp: %s cannot be delivered: it is %v", p.ICCID, p.State)
 	}
-	p.Device = device
+	p.EUICC = card
+	if p.Device.IsZero() {
+		p.Device = card
+	}
 	p.Download.EUICC, p.Download.OneTimeKey = x.card.Leaf.Raw, consent.OTPK
 	p.Download.Metadata, p.Download.Bound = x.offer.metadata, pkg
 	ids := p.Download.Transactions
@@ -106,24 +109,24 @@ func (s *Server) deliver(ctx context.Context, x *session, consent *rsp.EUICCSign
 // offeredOrder returns the order that was offered in the session, if it still
 // waits for its eUICC.
 func (s *Server) offeredOrder(ctx context.Context, x *session) (Profile, eid.ID, error) {
-	device, err := eid.Parse(x.card.EID.String())
+	card, err := eid.Parse(x.card.EID.String())
 	if err != nil {
-		return Profile{}, device, fmt.Errorf("smdp: %w", err)
+		return Profile{}, card, fmt.Errorf("smdp: %w", err)
 	}
 	p, err := s.engine.cfg.Store.Find(ctx, Query{ICCID: x.offer.iccid})
 	switch {
 	case errors.Is(err, ErrNotFound), err == nil && !x.offer.is(p):
-		return p, device, refuse(mno.SubjectDownloadOrder, mno.ReasonExpired, "the order was withdrawn")
+		return p, card, refuse(mno.SubjectDownloadOrder, mno.ReasonExpired, "the order was withdrawn")
 	case err != nil:
-		return p, device, err
-	case !p.Device.IsZero() && p.Device != device:
-		return p, device, refuse(mno.SubjectProfile, mno.ReasonUnavailable, "another eUICC has this profile")
+		return p, card, err
+	case !p.EUICC.IsZero() && p.EUICC != card:
+		return p, card, refuse(mno.SubjectProfile, mno.ReasonUnavailable, "another eUICC has this profile")
 	case downloadable(p.State):
-		return p, device, nil
+		return p, card, nil
 	case p.State == mno.Error && p.Failure != nil && p.Failure.Subject == subjectCode:
-		return p, device, p.Failure
+		return p, card, p.Failure
 	}
-	return p, device, refuse(mno.SubjectDownloadOrder, mno.ReasonExpired, "the order has ended: order anew")
+	return p, card, refuse(mno.SubjectDownloadOrder, mno.ReasonExpired, "the order has ended: order anew")
 }
 
 const subjectCode = "8.2.7" // confirmation code

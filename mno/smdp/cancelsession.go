@@ -68,6 +68,6 @@ func (s *Server) cancels(x *session, response []byte) (rsp.CancelReason, error) 
 // cancelOrder ends the order of a session, unless it is somebody else's by now.
 func (s *Server) cancelOrder(ctx context.Context, x *session, failure *mno.StatusError) error {
 	return s.engine.end(ctx, x.offer.iccid, failure, func(p Profile) bool {
-		return x.offer.is(p) && (p.Device.IsZero() || p.Device.String() == x.card.EID.String())
+		return x.offer.is(p) && (p.EUICC.IsZero() || p.EUICC.String() == x.card.EID.String())
 	})
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
+	"fmt"
 
 	"github.com/iotregistry/sdk/mno"
 	"github.com/iotregistry/sdk/mno/es2"
@@ -12,51 +13,72 @@ import (
 
 // ConfirmOrder implements [es2.Backend]. Repeating a confirmation with the same
 // inputs gives the same receipt.
-func (e *Engine) ConfirmOrder(ctx context.Context, call es2.Call, c es2.ConfirmOrder) (r mno.Receipt, err error) {
-	err = retry(ctx, func() error {
-		r, err = e.confirm(ctx, call.Requester, c)
+func (e *Engine) ConfirmOrder(ctx context.Context, call es2.Call, c es2.ConfirmOrder) (mno.Receipt, error) {
+	var p Profile
+	err := retry(ctx, func() (err error) {
+		p, err = e.confirm(ctx, call.Requester, c)
 		return err
 	})
-	return r, err
-}
-
-func (e *Engine) confirm(ctx context.Context, requester string, c es2.ConfirmOrder) (mno.Receipt, error) {
-	p, err := e.owned(ctx, requester, c.ICCID)
+	if err == nil {
+		err = e.released(ctx, p)
+	}
 	if err != nil {
 		return mno.Receipt{}, err
 	}
+	return e.receipt(p), nil
+}
+
+// released lets the device know of an order that it can download, if it is one.
+func (e *Engine) released(ctx context.Context, p Profile) error {
+	if p.State != mno.Released || e.cfg.Released == nil {
+		return nil
+	}
+	if err := e.cfg.Released(ctx, p); err != nil {
+		return fmt.Errorf("smdp: have the device come for %s: %w", p.ICCID, err)
+	}
+	return nil
+}
+
+func (e *Engine) confirm(ctx context.Context, requester string, c es2.ConfirmOrder) (Profile, error) {
+	p, err := e.owned(ctx, requester, c.ICCID)
+	if err != nil {
+		return p, err
+	}
 	if !p.Device.IsZero() && !c.Device.IsZero() && c.Device != p.Device {
-		return mno.Receipt{}, mno.With(mno.ErrEIDLinked, c.Device.String(), "the order is linked to another device")
+		return p, mno.With(mno.ErrEIDLinked, c.Device.String(), "the order is linked to another device")
 	}
 	if sameConfirmation(p, c) {
 		if c.Release && p.State == mno.Confirmed {
-			err = e.release(ctx, p)
+			return e.release(ctx, p)
 		}
-		return e.receipt(p), err
+		return p, nil
 	}
 	ev := mno.ConfirmedOnly
 	if c.Release {
 		ev = mno.ConfirmedReleased
 	}
 	if !e.move(&p, ev) {
-		return mno.Receipt{}, mno.With(mno.ErrICCIDNotAvailable, p.ICCID, "it is "+p.State.String())
+		return p, mno.With(mno.ErrICCIDNotAvailable, p.ICCID, "it is "+p.State.String())
 	}
 	if err := e.complete(ctx, &p, c); err != nil {
-		return mno.Receipt{}, err
+		return p, err
 	}
-	return e.receipt(p), e.cfg.Store.Put(ctx, p)
+	return p, e.put(ctx, &p)
 }
 
 // complete fills in what a confirmation adds to an order.
 func (e *Engine) complete(ctx context.Context, p *Profile, c es2.ConfirmOrder) error {
+	var err error
 	if p.Device.IsZero() {
 		p.Device = c.Device
+		if p.EUICC, err = e.euicc(ctx, p.Device); err != nil {
+			return err
+		}
 	}
 	p.ByDevice = c.MatchingID != nil && *c.MatchingID == ""
 	if (p.ByDevice || c.SMDSAddress != "") && p.Device.IsZero() {
 		return mno.With(mno.ErrEIDMissing, p.ICCID, "an empty matchingId or an SM-DS needs the device: set eid")
 	}
-	var err error
 	switch {
 	case c.MatchingID == nil:
 		p.MatchingID, err = e.newMatchingID()
@@ -125,21 +147,27 @@ func (e *Engine) receipt(p Profile) mno.Receipt {
 // ReleaseProfile implements [es2.Backend]. Releasing a profile that is released
 // already is no error.
 func (e *Engine) ReleaseProfile(ctx context.Context, call es2.Call, iccid string) error {
-	return retry(ctx, func() error {
-		p, err := e.owned(ctx, call.Requester, iccid)
+	var p Profile
+	err := retry(ctx, func() (err error) {
+		p, err = e.owned(ctx, call.Requester, iccid)
 		if err != nil || p.State == mno.Released {
 			return err
 		}
-		return e.release(ctx, p)
+		p, err = e.release(ctx, p)
+		return err
 	})
-}
-
-func (e *Engine) release(ctx context.Context, p Profile) error {
-	if !e.move(&p, mno.ReleasedLater) {
-		return mno.With(mno.ErrInvalidTransition, p.ICCID, "it is "+p.State.String()+": confirm the order first")
-	}
-	if err := e.announce(ctx, p); err != nil {
+	if err != nil {
 		return err
 	}
-	return e.cfg.Store.Put(ctx, p)
+	return e.released(ctx, p)
+}
+
+func (e *Engine) release(ctx context.Context, p Profile) (Profile, error) {
+	if !e.move(&p, mno.ReleasedLater) {
+		return p, mno.With(mno.ErrInvalidTransition, p.ICCID, "it is "+p.State.String()+": confirm the order first")
+	}
+	if err := e.announce(ctx, p); err != nil {
+		return p, err
+	}
+	return p, e.put(ctx, &p)
 }

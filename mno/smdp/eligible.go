@@ -13,7 +13,7 @@ import (
 
 // choose returns the order that a proven eUICC may download now.
 func (s *Server) choose(ctx context.Context, said *rsp.EUICCSigned1, card *cert.EUICC) (Profile, error) {
-	device, err := eid.Parse(card.EID.String())
+	euicc, err := eid.Parse(card.EID.String())
 	if err != nil {
 		return Profile{}, refuse("8.1.3", "6.1", "the check digits of the EID do not fit")
 	}
@@ -21,14 +21,14 @@ func (s *Server) choose(ctx context.Context, said *rsp.EUICCSigned1, card *cert.
 	if id := said.CtxParams1.MatchingID; id != nil && *id != "" {
 		p, err = s.engine.cfg.Store.Find(ctx, Query{MatchingID: *id})
 	} else {
-		p, err = s.ofDevice(ctx, device)
+		p, err = s.waiting(ctx, euicc)
 	}
 	switch {
 	case errors.Is(err, ErrNotFound):
 		return p, refuse(mno.SubjectMatchingID, mno.ReasonRefused, "no such order: check the activation code")
 	case err != nil:
 		return p, err
-	case !p.Device.IsZero() && p.Device != device:
+	case !p.EUICC.IsZero() && p.EUICC != euicc:
 		return p, refuse(mno.SubjectEID, mno.ReasonRefused, "the order is for another eUICC")
 	}
 	if err := s.eligible(ctx, p); err != nil {
@@ -40,19 +40,14 @@ func (s *Server) choose(ctx context.Context, said *rsp.EUICCSigned1, card *cert.
 	return p, nil
 }
 
-// ofDevice finds an order for an eUICC that has named none: its newest IoT
-// profile, or where that is not for download, a plain order confirmed for the
-// device alone.
-func (s *Server) ofDevice(ctx context.Context, device eid.ID) (Profile, error) {
-	newest, err := s.engine.Pending(ctx, device)
-	if err != nil && !errors.Is(err, ErrNotFound) || err == nil && downloadable(newest.State) {
-		return newest, err
+// waiting finds an order for an eUICC that has named none. Where none waits for
+// it, the newest of its IoT profiles is what to say the reason of.
+func (s *Server) waiting(ctx context.Context, euicc eid.ID) (Profile, error) {
+	p, err := s.engine.cfg.Store.Find(ctx, Query{EUICC: euicc})
+	if errors.Is(err, ErrNotFound) {
+		return s.engine.Pending(ctx, euicc)
 	}
-	plain, plainErr := s.engine.cfg.Store.Find(ctx, Query{ByDevice: device})
-	if errors.Is(plainErr, ErrNotFound) {
-		return newest, err
-	}
-	return plain, plainErr
+	return p, err
 }
 
 // eligible says why an order is not for download, and ends one that was handed

@@ -45,6 +45,18 @@ type Config struct {
 	// installations and failures (point 4).
 	NotifyDownloads bool
 
+	// EUICC returns the EID of the eUICC in a device that an order names by another
+	// kind of ID, as who sells the cards knows; the zero ID where it does not. Such
+	// an order, and all of them where EUICC is nil, are for the eUICC that comes
+	// first with the matching ID.
+	EUICC func(ctx context.Context, device eid.ID) (eid.ID, error)
+
+	// Released has a device come for an order that was released, such as by
+	// asking its eIM to trigger the download (SGP.32). It is called once the order
+	// is stored, and again when the requester repeats itself, which it does after
+	// an error. Nil does nothing: devices come by themselves.
+	Released func(ctx context.Context, p Profile) error
+
 	// RegisterEvent announces a released order at the discovery server (SM-DS)
 	// at address. Nil means that no discovery server can be reached.
 	RegisterEvent func(ctx context.Context, address string, device eid.ID, matchingID string) error
@@ -119,6 +131,21 @@ func (e *Engine) Pending(ctx context.Context, device eid.ID) (Profile, error) {
 		return Profile{}, ErrNotFound
 	}
 	return e.cfg.Store.Find(ctx, Query{Device: device})
+}
+
+// euicc returns the EID of the eUICC in a device, zero where it is not known.
+func (e *Engine) euicc(ctx context.Context, device eid.ID) (eid.ID, error) {
+	if device.IsZero() || device.Kind() == eid.EID {
+		return device, nil
+	}
+	if e.cfg.EUICC == nil {
+		return eid.ID{}, nil
+	}
+	id, err := e.cfg.EUICC(ctx, device)
+	if err == nil && !id.IsZero() && id.Kind() != eid.EID {
+		err = fmt.Errorf("smdp: Config.EUICC returned %v for %v, which is no EID", id, device)
+	}
+	return id, err
 }
 
 // maxTries bounds how often one call starts over because records changed under

@@ -17,7 +17,7 @@ type Memory struct {
 	profiles map[string]Profile    // by ICCID
 	matching map[string]string     // matching ID to ICCID
 	devices  map[eid.ID][]numbered // ascending profile IDs
-	waiting  map[eid.ID][]string   // ICCIDs of what Query.ByDevice finds, ascending
+	waiting  map[eid.ID][]numbered // what Query.EUICC finds, the one to take last
 	sessions map[string]string     // transaction to ICCID
 }
 
@@ -25,8 +25,6 @@ type numbered struct {
 	profileID uint64
 	iccid     string
 }
-
-func byID(n numbered, id uint64) int { return cmp.Compare(n.profileID, id) }
 
 // Find implements [Store].
 func (m *Memory) Find(ctx context.Context, q Query) (Profile, error) {
@@ -42,9 +40,9 @@ func (m *Memory) Find(ctx context.Context, q Query) (Profile, error) {
 		iccid = m.matching[q.MatchingID]
 	case !q.Device.IsZero():
 		iccid = m.ofDevice(q.Device, q.ProfileID)
-	case !q.ByDevice.IsZero():
-		if list := m.waiting[q.ByDevice]; len(list) > 0 {
-			iccid = list[0]
+	case !q.EUICC.IsZero():
+		if list := m.waiting[q.EUICC]; len(list) > 0 {
+			iccid = list[len(list)-1].iccid
 		}
 	default:
 		iccid = m.sessions[q.Transaction]
@@ -65,7 +63,7 @@ func (m *Memory) ofDevice(device eid.ID, profileID uint64) string {
 		}
 		return list[len(list)-1].iccid
 	}
-	if i, ok := slices.BinarySearchFunc(list, profileID, byID); ok {
+	if i, ok := slices.BinarySearchFunc(list, numbered{profileID: profileID}, byID); ok {
 		return list[i].iccid
 	}
 	return ""
@@ -85,7 +83,7 @@ func (m *Memory) Put(ctx context.Context, ps ...Profile) error {
 	}
 	if m.profiles == nil {
 		m.profiles, m.matching, m.devices = map[string]Profile{}, map[string]string{}, map[eid.ID][]numbered{}
-		m.waiting, m.sessions = map[eid.ID][]string{}, map[string]string{}
+		m.waiting, m.sessions = map[eid.ID][]numbered{}, map[string]string{}
 	}
 	for _, p := range ps {
 		m.unlink(m.profiles[p.ICCID])
@@ -121,9 +119,9 @@ func clash(a, b Profile) bool {
 		a.ProfileID != 0 && a.ProfileID == b.ProfileID && a.Device == b.Device
 }
 
-// waits reports whether Query.ByDevice finds p.
+// waits reports whether Query.EUICC finds p.
 func waits(p Profile) bool {
-	return p.ByDevice && p.ProfileID == 0 && downloadable(p.State)
+	return !p.EUICC.IsZero() && (p.ByDevice || p.ProfileID != 0) && downloadable(p.State)
 }
 
 func (m *Memory) unlink(p Profile) {
@@ -132,25 +130,10 @@ func (m *Memory) unlink(p Profile) {
 		delete(m.sessions, id)
 	}
 	if waits(p) {
-		list := m.waiting[p.Device]
-		if i, ok := slices.BinarySearch(list, p.ICCID); ok {
-			if list = slices.Delete(list, i, i+1); len(list) > 0 {
-				m.waiting[p.Device] = list
-			} else {
-				delete(m.waiting, p.Device)
-			}
-		}
+		remove(m.waiting, p.EUICC, p, byUrgency)
 	}
-	if p.ProfileID == 0 {
-		return
-	}
-	list := m.devices[p.Device]
-	if i, ok := slices.BinarySearchFunc(list, p.ProfileID, byID); ok {
-		if list = slices.Delete(list, i, i+1); len(list) > 0 {
-			m.devices[p.Device] = list
-		} else {
-			delete(m.devices, p.Device)
-		}
+	if p.ProfileID != 0 {
+		remove(m.devices, p.Device, p, byID)
 	}
 }
 
@@ -162,14 +145,35 @@ func (m *Memory) link(p Profile) {
 		m.sessions[id] = p.ICCID
 	}
 	if waits(p) {
-		list := m.waiting[p.Device]
-		i, _ := slices.BinarySearch(list, p.ICCID)
-		m.waiting[p.Device] = slices.Insert(list, i, p.ICCID)
+		insert(m.waiting, p.EUICC, p, byUrgency)
 	}
-	if p.ProfileID == 0 {
+	if p.ProfileID != 0 {
+		insert(m.devices, p.Device, p, byID)
+	}
+}
+
+type order func(a, b numbered) int
+
+func byID(a, b numbered) int { return cmp.Compare(a.profileID, b.profileID) }
+
+func byUrgency(a, b numbered) int {
+	return cmp.Or(byID(a, b), cmp.Compare(b.iccid, a.iccid))
+}
+
+// insert puts p into the list of key.
+func insert(lists map[eid.ID][]numbered, key eid.ID, p Profile, by order) {
+	n := numbered{p.ProfileID, p.ICCID}
+	i, _ := slices.BinarySearchFunc(lists[key], n, by)
+	lists[key] = slices.Insert(lists[key], i, n)
+}
+
+// remove takes p out of the list of key, and the list away with its last.
+func remove(lists map[eid.ID][]numbered, key eid.ID, p Profile, by order) {
+	i, ok := slices.BinarySearchFunc(lists[key], numbered{p.ProfileID, p.ICCID}, by)
+	if !ok {
 		return
 	}
-	list := m.devices[p.Device]
-	i, _ := slices.BinarySearchFunc(list, p.ProfileID, byID)
-	m.devices[p.Device] = slices.Insert(list, i, numbered{p.ProfileID, p.ICCID})
+	if lists[key] = slices.Delete(lists[key], i, i+1); len(lists[key]) == 0 {
+		delete(lists, key)
+	}
 }

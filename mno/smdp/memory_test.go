@@ -63,18 +63,24 @@ func TestMemory(t *testing.T) {
 	require.NoError(t, m.Put(ctx, one))
 	require.Empty(t, find(smdp.Query{Device: b}))
 
-	plain := smdp.Profile{ICCID: "p2", Device: a, ByDevice: true, State: mno.Released}
+	plain := smdp.Profile{ICCID: "p2", EUICC: a, ByDevice: true, State: mno.Released}
 	plain.Download.Transactions = []string{"T1", "T2"}
-	require.NoError(t, m.Put(ctx, plain, smdp.Profile{ICCID: "p1", Device: a, ByDevice: true, State: mno.Confirmed}))
-	require.Equal(t, "p2", find(smdp.Query{ByDevice: a}), "the one that may be downloaded")
-	require.Empty(t, find(smdp.Query{ByDevice: b}))
+	require.NoError(t, m.Put(ctx, plain, smdp.Profile{ICCID: "p1", EUICC: a, ByDevice: true, State: mno.Confirmed}))
+	require.Equal(t, "p2", find(smdp.Query{EUICC: a}), "the one that may be downloaded")
+	require.Empty(t, find(smdp.Query{EUICC: b}))
 	for _, id := range plain.Download.Transactions {
 		require.Equal(t, "p2", find(smdp.Query{Transaction: id}))
 	}
-	require.NoError(t, m.Put(ctx, smdp.Profile{ICCID: "p1", Device: a, ByDevice: true, State: mno.Released, Version: 1}))
-	require.Equal(t, "p1", find(smdp.Query{ByDevice: a}), "always the same of several")
+	require.NoError(t, m.Put(ctx, smdp.Profile{ICCID: "p1", EUICC: a, ByDevice: true, State: mno.Released, Version: 1}))
+	require.Equal(t, "p1", find(smdp.Query{EUICC: a}), "always the same of several")
+	iot := smdp.Profile{ICCID: "p3", Device: b, EUICC: a, ProfileID: 20, State: mno.Released}
+	require.NoError(t, m.Put(ctx, iot, smdp.Profile{ICCID: "p0", Device: b, EUICC: a, ProfileID: 19, State: mno.Downloaded}))
+	require.Equal(t, "p3", find(smdp.Query{EUICC: a}), "IoT profiles first, and the newest of them")
+	iot.State, iot.Version = mno.Installed, 1
+	require.NoError(t, m.Put(ctx, iot, smdp.Profile{ICCID: "p0", Version: 1}))
+	require.Equal(t, "p1", find(smdp.Query{EUICC: a}))
 	require.NoError(t, m.Put(ctx, smdp.Profile{ICCID: "p1", State: mno.Available, Version: 2}, smdp.Profile{ICCID: "p2", State: mno.Available, Version: 1}))
-	require.Empty(t, find(smdp.Query{ByDevice: a}))
+	require.Empty(t, find(smdp.Query{EUICC: a}))
 	require.Empty(t, find(smdp.Query{Transaction: "T1"}))
 
 	stopped, stop := context.WithCancel(ctx)

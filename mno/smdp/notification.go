@@ -151,14 +151,14 @@ func (s *Server) happened(ctx context.Context, m *rsp.OtherSignedNotification) e
 
 // passOn tells the operator of an event, and remembers that it has. Older ones
 // that come later, or again, are not told.
-func (s *Server) passOn(ctx context.Context, m *rsp.OtherSignedNotification, device string, point mno.Point) error {
+func (s *Server) passOn(ctx context.Context, m *rsp.OtherSignedNotification, card string, point mno.Point) error {
 	p, err := s.engine.cfg.Store.Find(ctx, Query{ICCID: string(*m.Notification.ICCID)})
 	switch {
 	case errors.Is(err, ErrNotFound):
 		return useless("no such profile")
 	case err != nil:
 		return err
-	case p.State != mno.Installed || p.Device.String() != device:
+	case p.State != mno.Installed || p.EUICC.String() != card:
 		return useless("the profile is not installed on this eUICC")
 	case m.Notification.SeqNumber <= p.Download.Sequence:
 		return useless("it is told already, or something newer is")

@@ -94,6 +94,9 @@ func (e *Engine) reserve(ctx context.Context, requester string, o mno.Order) (Pr
 		return Profile{}, mno.With(mno.ErrICCIDNotAvailable, p.ICCID, "it is "+p.State.String())
 	}
 	p.Owner, p.Device, p.ProfileID = requester, o.Device, o.ProfileID
+	if p.EUICC, err = e.euicc(ctx, o.Device); err != nil {
+		return Profile{}, err
+	}
 	p.Sealed, p.SealedSum = o.Sealed, sha256.Sum256(o.Sealed)
 	return p, nil
 }

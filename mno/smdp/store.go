@@ -41,10 +41,11 @@ type Query struct {
 	Device     eid.ID // with ProfileID; with none, the device's highest profile ID
 	ProfileID  uint64
 
-	// ByDevice is a device that may download an order without a profile ID whose
-	// matching ID is empty: ByDevice of the record is set, State is Released or
-	// Downloaded. Where there are several, any is good, always the same.
-	ByDevice eid.ID
+	// EUICC is an eUICC that comes without a matching ID, for what waits for it: a
+	// record with this EUICC in State Released or Downloaded that has a ProfileID,
+	// or ByDevice. Of several it is the one with the highest ProfileID, and of
+	// those the one with the lowest ICCID.
+	EUICC eid.ID
 
 	// Transaction is one of a record's Download.Transactions.
 	Transaction string
@@ -56,7 +57,8 @@ type Profile struct {
 	Type        string
 	State       mno.State
 	Owner       string // functionRequesterIdentifier that may order it; empty: not yet anybody's
-	Device      eid.ID
+	Device      eid.ID // as the requester calls it
+	EUICC       eid.ID // EID of the eUICC it is for, see [Config]; zero: of whoever comes with the matching ID
 	ProfileID   uint64
 	Sealed      []byte   // the sealed IoT profile; dropped once it is of no more use
 	SealedSum   [32]byte // SHA-256 of Sealed, kept to recognise repeats
