@@ -3,10 +3,8 @@ package main
 import (
 	"bufio"
 	"context"
-	"crypto/ecdh"
-	"crypto/hpke"
-	"crypto/rand"
 	"crypto/tls"
+	"crypto/x509"
 	_ "embed"
 	"fmt"
 	"io"
@@ -18,7 +16,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/iotregistry/sdk/mno/mnosim"
+	"github.com/iotregistry/sdk/mno/es9"
+	"github.com/iotregistry/sdk/mno/smdp"
 	"github.com/iotregistry/sdk/profile"
 	"github.com/iotregistry/sdk/profile/device"
 	"github.com/iotregistry/sdk/profile/euicc"
@@ -50,20 +49,21 @@ func cityList(opts options) (io.ReadCloser, error) {
 	return io.NopCloser(strings.NewReader(b.String())), nil
 }
 
-// meter is one parking meter: a card, the runtime around it and the way to the
+// meter is one parking meter: an eUICC, the runtime around it and the way to the
 // operator.
 type meter struct {
-	id     eid.ID
+	id     eid.ID // the owner's name of it; its eUICC has an EID besides
 	card   *euicc.Card
+	chip   *euicc.Chip
 	device *device.Device
-	source *mnosim.Device
+	lpa    func() (*es9.LPA, func())
 	old    *profile.Profile // kept by a few, for the proofs
-	sealed []byte           // the operator's copy of the current profile
+	sealed []byte           // kept by the first: the operator's copy of its profile
 }
 
-// makeMeters is the maker's work: a card with a key of its own for every meter.
+// makeMeters is the maker's work: an eUICC with keys of its own for every meter.
 // Rows that bring a public key belong to cards this program does not have.
-func makeMeters(rows []registry.Row, w *world, op *operator) ([]*meter, []registry.Claim, error) {
+func makeMeters(ctx context.Context, rows []registry.Row, w *world, op *operator) ([]*meter, []registry.Claim, error) {
 	var meters []*meter
 	claims := make([]registry.Claim, len(rows))
 	for i, row := range rows {
@@ -71,42 +71,61 @@ func makeMeters(rows []registry.Row, w *world, op *operator) ([]*meter, []regist
 		if row.PublicKey != "" {
 			continue
 		}
-		key, err := ecdh.P256().GenerateKey(rand.Reader)
+		m, err := newMeter(ctx, i, row.ID, w, op)
 		if err != nil {
 			return nil, nil, err
 		}
-		opener, err := hpke.NewDHKEMPrivateKey(key)
-		if err != nil {
-			return nil, nil, err
-		}
-		card, err := euicc.New(euicc.Config{ID: row.ID, Key: opener, Registry: registryZone})
-		if err != nil {
-			return nil, nil, err
-		}
-		claims[i].Key = profile.FormatPublicKey(card.PublicKey())
-		v := w.verifier(nil)
-		meters = append(meters, &meter{
-			id: row.ID, card: card, source: op.device(row.ID),
-			device: &device.Device{Card: card, Verifier: v, DialContext: dialer(v.Resolver)},
-		})
+		claims[i].Key = profile.FormatPublicKey(m.card.PublicKey())
+		meters = append(meters, m)
 	}
 	return meters, claims, nil
 }
 
-// update fetches the newest profile from the operator, installs it and says so.
-func (m *meter) update(ctx context.Context) error {
-	defer m.source.HTTP.CloseIdleConnections()
-	sealed, id, err := m.source.Fetch(ctx, m.card.Newest())
+// newMeter makes the n-th meter and tells the operator whose eUICC is in it.
+func newMeter(ctx context.Context, n int, id eid.ID, w *world, op *operator) (*meter, error) {
+	key, err := newKey()
 	if err != nil {
-		return fmt.Errorf("meter %s: %w", m.id, err)
+		return nil, err
 	}
-	m.sealed = sealed
-	_, failure := m.device.Install(ctx, sealed)
-	if err := m.source.Installed(ctx, id, failure); err != nil {
-		return fmt.Errorf("meter %s: %w", m.id, err)
+	card, err := euicc.New(euicc.Config{ID: id, Key: key, Registry: registryZone})
+	if err != nil {
+		return nil, err
 	}
-	if failure != nil {
-		return fmt.Errorf("meter %s: %w", m.id, failure)
+	v := w.verifier(nil)
+	own, err := op.supply(id, n)
+	if err != nil {
+		return nil, err
+	}
+	chip, err := euicc.NewChip(euicc.ChipConfig{
+		EID: own.EID, Certificate: own.Certificate, EUM: own.EUM, Key: own.Key, CIs: own.CIs,
+		Card: card, Issuer: smdp.DefaultIssuer,
+		Trust: func(chain []*x509.Certificate) error {
+			_, err := v.Authority(ctx, registryZone, chain)
+			return err
+		},
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &meter{
+		id: id, card: card, chip: chip, lpa: func() (*es9.LPA, func()) { return op.assistant(chip) },
+		device: &device.Device{Card: card, Verifier: v, DialContext: dialer(v.Resolver)},
+	}, nil
+}
+
+// update comes for what the operator has.
+func (m *meter) update(ctx context.Context) error {
+	lpa, done := m.lpa()
+	defer done()
+	r, err := lpa.Download(ctx, es9.ActivationCode{Address: "smdp.mno.example"}, nil)
+	if err == nil {
+		err = lpa.Enable(ctx, r.Metadata.ICCID, false)
+	}
+	if err == nil {
+		_, err = lpa.ProcessNotifications(ctx)
+	}
+	if err != nil {
+		return fmt.Errorf("meter %s: %w (%w)", m.id, err, m.chip.InstallError())
 	}
 	return nil
 }

@@ -3,23 +3,31 @@ package main
 import (
 	"context"
 	"crypto/tls"
+	"fmt"
 	"net/http"
+	"sync"
 
 	"github.com/iotregistry/sdk/mno"
 	"github.com/iotregistry/sdk/mno/es2"
+	"github.com/iotregistry/sdk/mno/es9"
 	"github.com/iotregistry/sdk/mno/mnosim"
+	"github.com/iotregistry/sdk/mno/smdp"
+	"github.com/iotregistry/sdk/profile/euicc"
 	"github.com/iotregistry/sdk/registry/eid"
 )
 
 // operator is the mobile operator: its SM-DP+ takes the registry's orders over
-// ES2+ and tells it of progress, both by HTTPS with mutual TLS.
+// ES2+ and tells it of progress, both by HTTPS with mutual TLS, and serves
+// devices over ES9+.
 type operator struct {
 	sim      *mnosim.Operator
 	orders   *httpsServer // ES2+, for the registry
-	delivery *httpsServer // for devices
+	delivery *httpsServer // ES9+, for devices
 	progress *httpsServer // the registry's end of ES2+
 	cert     tls.Certificate
 	client   *es2.Client // the registry's way to the operator
+
+	inventory sync.Map // device ID to EID, as the operator's cards were sold
 }
 
 // newOperator starts the operator and both directions of ES2+. take is the
@@ -39,7 +47,7 @@ func newOperator(ctx context.Context, keyDir string, take func(context.Context, 
 	}
 	back := &es2.Client{BaseURL: o.progress.url(), HTTP: client(reg, &own), Requester: "mno"}
 	o.sim, err = mnosim.New(mnosim.Config{
-		Address: own.Leaf.DNSNames[0], Notify: back.HandleDownloadProgressInfo,
+		Address: own.Leaf.DNSNames[0], Notify: back.HandleDownloadProgressInfo, SMDP: smdp.Config{EUICC: o.eidOf},
 	})
 	if err != nil {
 		return nil, err
@@ -57,11 +65,35 @@ func newOperator(ctx context.Context, keyDir string, take func(context.Context, 
 	return o, nil
 }
 
-// device returns one device's way to the operator, over connections of its own.
-func (o *operator) device(id eid.ID) *mnosim.Device {
+// supply has the operator's card maker make the eUICC of the n-th device. A
+// device that its owner calls by a number of its own gets an EID all the same.
+func (o *operator) supply(device eid.ID, n int) (mnosim.EUICC, error) {
+	id := device
+	if id.Kind() != eid.EID {
+		var err error
+		if id, err = eid.New(fmt.Sprintf("890490329%021d", n)); err != nil {
+			return mnosim.EUICC{}, err
+		}
+	}
+	o.inventory.Store(device, id)
+	return o.sim.EUICC(id)
+}
+
+// eidOf is the operator's inventory.
+func (o *operator) eidOf(_ context.Context, device eid.ID) (eid.ID, error) {
+	if id, ok := o.inventory.Load(device); ok {
+		return id.(eid.ID), nil
+	}
+	return eid.ID{}, nil
+}
+
+// assistant returns one device's way to the operator, over a connection of its
+// own that is closed by the function.
+func (o *operator) assistant(chip *euicc.Chip) (*es9.LPA, func()) {
 	c := client(o.cert, nil)
 	c.Transport.(*http.Transport).MaxIdleConnsPerHost = 1
-	return &mnosim.Device{BaseURL: o.delivery.url(), HTTP: c, Device: id}
+	server := &es9.Client{BaseURL: o.delivery.url(), HTTP: c}
+	return &es9.LPA{Card: chip, Chunk: 255, Dial: func(string) (es9.Backend, error) { return server, nil }}, c.CloseIdleConnections
 }
 
 func (o *operator) stop() {

@@ -68,6 +68,18 @@ func (s *story) keepOldProfiles() {
 	}
 }
 
+// copySealed keeps what the operator has of the first meter's profile before it
+// is delivered, and forgotten.
+func (s *story) copySealed(ctx context.Context) error {
+	if len(s.meters) == 0 {
+		return nil
+	}
+	m := s.meters[0]
+	p, err := s.op.sim.Engine().Pending(ctx, m.id)
+	m.sealed = p.Sealed
+	return err
+}
+
 func (s *story) proofs(ctx context.Context) error {
 	if len(s.meters) == 0 {
 		return nil

@@ -234,7 +234,7 @@ func (s *story) openRegistry(ctx context.Context, keyDir string) error {
 
 // importMeters is the maker's claims and ParkoServ's import.
 func (s *story) importMeters(ctx context.Context) error {
-	meters, claims, err := makeMeters(s.rows, s.world, s.op)
+	meters, claims, err := makeMeters(ctx, s.rows, s.world, s.op)
 	if err != nil {
 		return err
 	}
@@ -269,6 +269,9 @@ func (s *story) activate(ctx context.Context) error {
 
 // deliver lets every meter fetch its newest profile and install it.
 func (s *story) deliver(ctx context.Context, name, key string) error {
+	if err := s.copySealed(ctx); err != nil {
+		return err
+	}
 	step := s.out.Step("6. meters "+name, len(s.meters))
 	_, err := forEach(ctx, s.meters, s.workers, func(ctx context.Context, m *meter) error {
 		defer step.Add(1)

@@ -13,27 +13,7 @@
 // [NewHandler] and [Client] carry the functions of a [Backend] over HTTPS, in
 // JSON or ASN.1. [LPA] leads an eUICC through a download and reports what became
 // of it. What is signed passes through all of them as it came.
-//
-// [Downloader] is the device side as the rest of the SDK sees it, whatever brings
-// the profiles.
 package es9
-
-import "context"
-
-// Downloader fetches IoT profiles for one device and reports what became of
-// them. Implementations are safe for concurrent use.
-type Downloader interface {
-	// Fetch returns the newest sealed IoT profile that waits for the device and
-	// its profile ID, which is above after (0 for any). The error of an
-	// implementation for "nothing waits" is documented there. Fetching again
-	// before Installed gives the same or a newer profile.
-	Fetch(ctx context.Context, after uint64) (sealed []byte, profileID uint64, err error)
-
-	// Installed reports that the profile was installed, or, with a failure, that
-	// it could not be and should not be delivered again. Repeat it until it
-	// returns nil: only then the operator has the news.
-	Installed(ctx context.Context, profileID uint64, failure error) error
-}
 
 // Paths of the ES9+ functions in the JSON binding (SGP.22 section 6.5.2) and of
 // the ASN.1 binding (section 6.6), to be added to the SM-DP+'s base URL.

@@ -6,11 +6,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/iotregistry/sdk/mno/es9"
-	"github.com/iotregistry/sdk/mno/mnosim"
 )
-
-// Today's only Downloader; a client for bound profile packages joins it.
-var _ es9.Downloader = (*mnosim.Device)(nil)
 
 func TestPathsAreThoseOfSGP22(t *testing.T) {
 	t.Parallel()

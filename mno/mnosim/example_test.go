@@ -7,7 +7,9 @@ import (
 
 	"github.com/iotregistry/sdk/mno"
 	"github.com/iotregistry/sdk/mno/es2"
+	"github.com/iotregistry/sdk/mno/es9"
 	"github.com/iotregistry/sdk/mno/mnosim"
+	"github.com/iotregistry/sdk/profile/euicc"
 	"github.com/iotregistry/sdk/registry/eid"
 )
 
@@ -30,18 +32,28 @@ func Example() {
 	defer orders.Close()
 	defer devices.Close()
 
-	meter, _ := eid.Parse("1000000000000001")
+	meter := eid.MustParse("89049032123451234512345678901235")
 	registry := &es2.Client{BaseURL: orders.URL, HTTP: orders.Client(), Requester: "1.3.6.1.4.1.99999.1"}
 	receipt, err := registry.Order(ctx, mno.Order{Device: meter, ProfileID: 11, ProfileType: "iot", Sealed: []byte("sealed")})
 	fmt.Println("registry: ordered for", receipt.Device, err)
 
-	device := &mnosim.Device{BaseURL: devices.URL, HTTP: devices.Client(), Device: meter}
-	sealed, id, err := device.Fetch(ctx, 0)
-	fmt.Printf("device: got profile %d, %q %v\n", id, sealed, err)
-	fmt.Println("device: reported", device.Installed(ctx, id, nil))
+	own, err := operator.EUICC(meter)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	chip, err := euicc.NewChip(euicc.ChipConfig{EID: own.EID, Certificate: own.Certificate, EUM: own.EUM, Key: own.Key, CIs: own.CIs})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	device := es9.LPA{Card: chip, Dial: func(string) (es9.Backend, error) {
+		return &es9.Client{BaseURL: devices.URL, HTTP: devices.Client()}, nil
+	}}
+	result, err := device.Download(ctx, es9.ActivationCode{Address: receipt.SMDPAddress, MatchingID: receipt.MatchingID}, nil)
+	fmt.Printf("device: has a profile called %q %v\n", result.Metadata.ProfileName, err)
 	// Output:
-	// registry: ordered for 1000000000000001 <nil>
-	// device: got profile 11, "sealed" <nil>
-	// registry: profile 11 of 1000000000000001 installed: true
-	// device: reported <nil>
+	// registry: ordered for 89049032123451234512345678901235 <nil>
+	// registry: profile 11 of 89049032123451234512345678901235 installed: true
+	// device: has a profile called "iot" <nil>
 }

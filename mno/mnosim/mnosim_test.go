@@ -4,10 +4,8 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"io"
 	"log/slog"
 	"net/http"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -15,10 +13,15 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/iotregistry/sdk/internal/rsp/cert"
 	"github.com/iotregistry/sdk/mno"
 	"github.com/iotregistry/sdk/mno/es2"
+	"github.com/iotregistry/sdk/mno/es9"
 	"github.com/iotregistry/sdk/mno/mnosim"
 	"github.com/iotregistry/sdk/mno/mnotest"
+	"github.com/iotregistry/sdk/mno/smdp"
+	"github.com/iotregistry/sdk/profile/euicc"
+	"github.com/iotregistry/sdk/registry/eid"
 )
 
 // world is an operator on two HTTPS servers, and a registry that takes news.
@@ -48,15 +51,47 @@ func newWorld(t testing.TB) *world {
 	retry := es2.Retry{Attempts: 3, Min: time.Microsecond}
 	back := &es2.Client{BaseURL: registry, HTTP: w.http, Requester: "smdp", Retry: retry}
 	var err error
-	w.op, err = mnosim.New(mnosim.Config{Notify: back.HandleDownloadProgressInfo, Log: slog.New(slog.NewTextHandler(&w.log, nil))})
+	w.op, err = mnosim.New(mnosim.Config{
+		Notify: back.HandleDownloadProgressInfo, Log: slog.New(slog.NewTextHandler(&w.log, nil)),
+		SMDP: smdp.Config{EUICC: func(_ context.Context, device eid.ID) (eid.ID, error) { return eidOf(device) }},
+	})
 	require.NoError(t, err)
 	w.orders = &es2.Client{BaseURL: x.Serve(t, w.op.Handler()), HTTP: w.http, Requester: "registry", Retry: retry}
 	w.url = x.Serve(t, w.op.DeviceHandler())
 	return w
 }
 
-func (w *world) device(t testing.TB, n int) *mnosim.Device {
-	return &mnosim.Device{BaseURL: w.url, HTTP: w.http, Device: mnotest.Order(t, n, 0).Device}
+// eidOf returns the EID of the suite's devices, whose own IDs are none.
+func eidOf(device eid.ID) (eid.ID, error) {
+	if len(device.String()) != 16 {
+		return eid.ID{}, nil
+	}
+	return eid.New("8904903212" + "0000" + device.String())
+}
+
+// device puts an eUICC into the n-th device.
+func (w *world) device(t testing.TB, n int) *device {
+	id, err := eidOf(mnotest.Order(t, n, 0).Device)
+	require.NoError(t, err)
+	own, err := w.op.EUICC(id)
+	require.NoError(t, err)
+	chip, err := euicc.NewChip(euicc.ChipConfig{EID: own.EID, Certificate: own.Certificate, EUM: own.EUM, Key: own.Key, CIs: own.CIs})
+	require.NoError(t, err)
+	return &device{chip, &es9.LPA{Card: chip, Chunk: 255, Dial: func(address string) (es9.Backend, error) {
+		require.Equal(t, "smdp.example", address)
+		return &es9.Client{BaseURL: w.url, HTTP: w.http, Retry: es9.Retry{Attempts: 1}}, nil
+	}}}
+}
+
+type device struct {
+	chip *euicc.Chip
+	lpa  *es9.LPA
+}
+
+// update downloads what waits for the device.
+func (d *device) update(ctx context.Context) error {
+	r, err := d.lpa.Download(ctx, es9.ActivationCode{Address: "smdp.example"}, nil)
+	return errors.Join(err, r.Unsent)
 }
 
 func (w *world) order(t testing.TB, n int, profileID uint64) mno.Receipt {
@@ -80,78 +115,40 @@ func TestFromOrderToInstalled(t *testing.T) {
 	t.Parallel()
 	w, ctx := newWorld(t), t.Context()
 	d := w.device(t, 1)
-	_, _, err := d.Fetch(ctx, 0)
-	require.ErrorIs(t, err, mnosim.ErrNothing)
+	require.ErrorContains(t, d.update(ctx), "no such order")
 	r := w.order(t, 1, 11)
-	sealed, id, err := d.Fetch(ctx, 0)
-	require.NoError(t, err)
-	require.Equal(t, mnotest.Order(t, 1, 11).Sealed, sealed)
-	require.Equal(t, uint64(11), id)
-	require.Equal(t, mno.Downloaded, w.state(t, r.ICCID))
-	require.ErrorIs(t, w.orders.Cancel(ctx, r), mno.ErrICCIDNotAvailable)
-	require.NoError(t, d.Installed(ctx, 11, nil))
+	require.NoError(t, d.update(ctx))
 	require.Equal(t, mno.Installed, w.state(t, r.ICCID))
+	require.ErrorIs(t, w.orders.Cancel(ctx, r), mno.ErrICCIDNotAvailable)
 	require.Len(t, w.news, 1)
 	require.Equal(t, r.ICCID, w.news[0].ICCID)
-	require.Equal(t, d.Device, w.news[0].Device)
+	require.Equal(t, mnotest.Order(t, 1, 0).Device, w.news[0].Device, "not the EID")
 	require.Equal(t, mno.PointInstall, w.news[0].Point)
 	require.Nil(t, w.news[0].Failure)
 
 	w.order(t, 1, 16) // the transfer
-	_, id, err = d.Fetch(ctx, 11)
-	require.NoError(t, err)
-	require.Equal(t, uint64(16), id)
-	long := errors.New("out of memory " + strings.Repeat("!", 1000))
-	require.NoError(t, d.Installed(ctx, 16, long))
-	require.Equal(t, "8.2.10", w.news[1].Failure.Subject)
-	require.Contains(t, w.news[1].Failure.Message, "out of memory")
-	require.LessOrEqual(t, len(w.news[1].Failure.Message), 200)
-	_, _, err = d.Fetch(ctx, 11)
-	require.ErrorIs(t, err, mnosim.ErrNothing)
+	d.chip.SetFaults(euicc.Faults{Install: &euicc.InstallFault{Reason: 10}})
+	require.Error(t, d.update(ctx))
+	require.Equal(t, "8.1", w.news[1].Failure.Subject)
+	require.ErrorContains(t, d.update(ctx), "no such order", "it has ended")
 }
 
 func TestNewsAreRepeatedByTheDevice(t *testing.T) {
 	t.Parallel()
 	w, ctx := newWorld(t), t.Context()
-	w.order(t, 1, 11)
+	r := w.order(t, 1, 11)
 	d := w.device(t, 1)
-	_, _, err := d.Fetch(ctx, 0)
-	require.NoError(t, err)
 	w.away.Store(true)
-	err = d.Installed(ctx, 11, nil)
-	require.True(t, mno.Retryable(err), "%v", err)
+	require.Error(t, d.update(ctx), "installed, but nobody knows")
 	require.Contains(t, w.log.String(), "did not take the news")
 	w.away.Store(false)
-	require.NoError(t, d.Installed(ctx, 11, nil))
-	require.NoError(t, d.Installed(ctx, 11, nil))
-	require.Len(t, w.news, 1)
-}
-
-func TestReportsThatDoNotFit(t *testing.T) {
-	t.Parallel()
-	w, ctx := newWorld(t), t.Context()
-	w.order(t, 1, 11)
-	var ce *mnosim.CallError
-	require.ErrorAs(t, w.device(t, 2).Installed(ctx, 11, nil), &ce)
-	require.Equal(t, 404, ce.Status)
-	err := w.device(t, 1).Installed(ctx, 11, nil)
-	require.ErrorAs(t, err, &ce)
-	require.Equal(t, 409, ce.Status, "not downloaded")
-	require.False(t, mno.Retryable(err))
-	require.Empty(t, w.news)
-	for body, code := range map[string]int{
-		"": 400, "{": 400, `{"deviceId":"a b"}`: 400, `{"deviceId":1}`: 400, `{}`: 400,
-		`{"deviceId":"1","x":"` + strings.Repeat("x", 10000) + `"}`: 400, `{"deviceId":"77"}`: 204,
-	} {
-		res, err := w.http.Post(w.url+mnosim.PathDownload, "application/json", strings.NewReader(body))
+	for want := range 2 {
+		sent, err := d.lpa.ProcessNotifications(ctx)
 		require.NoError(t, err)
-		require.NoError(t, res.Body.Close())
-		require.Equal(t, code, res.StatusCode, "%.40s", body)
+		require.Equal(t, 1-want, sent)
 	}
-	res, err := w.http.Get(w.url + mnosim.PathDownload)
-	require.NoError(t, err)
-	require.NoError(t, res.Body.Close())
-	require.Equal(t, 405, res.StatusCode)
+	require.Equal(t, mno.Installed, w.state(t, r.ICCID))
+	require.Len(t, w.news, 1)
 }
 
 func TestFaults(t *testing.T) {
@@ -167,16 +164,12 @@ func TestFaults(t *testing.T) {
 
 			d := w.device(t, 1)
 			w.op.Inject(fault, 1, time.Millisecond)
-			_, _, err := d.Fetch(ctx, 0)
+			err := d.update(ctx)
 			lost := fault != mnosim.Duplicate && fault != mnosim.Delay
-			require.Equal(t, lost, mno.Retryable(err), "%v", err)
-			sealed, _, err := d.Fetch(ctx, 0)
-			require.NoError(t, err, "fetching again helps")
-			require.Equal(t, mnotest.Order(t, 1, 11).Sealed, sealed)
-
-			w.op.Inject(fault, 1, time.Millisecond)
-			require.Equal(t, lost, d.Installed(ctx, 11, nil) != nil)
-			require.NoError(t, d.Installed(ctx, 11, nil), "reporting again helps")
+			require.Equal(t, lost, err != nil, "%v", err)
+			if lost {
+				require.NoError(t, d.update(ctx), "coming again helps")
+			}
 			require.Len(t, w.news, 1)
 			require.Equal(t, mno.Installed, w.state(t, r.ICCID))
 		})
@@ -194,28 +187,20 @@ func TestInjectCanBeEnded(t *testing.T) {
 	w.order(t, 1, 11)
 }
 
-func TestDeviceDoubtsTheOperator(t *testing.T) {
+func TestEUICC(t *testing.T) {
 	t.Parallel()
-	x := mnotest.NewTLS(t)
-	for name, answer := range map[string]string{
-		"no JSON": "hello", "old profile": `{"profileId":11,"sealed":"AAAA"}`, "nothing in it": `{"profileId":12}`,
-		"endless": `{"profileId":12,"sealed":"` + strings.Repeat("A", 1<<20) + `"}`,
-	} {
-		url := x.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, answer) }))
-		d := &mnosim.Device{BaseURL: url, HTTP: x.HTTP(t), Device: mnotest.Order(t, 1, 0).Device}
-		_, _, err := d.Fetch(t.Context(), 11)
-		var ce *mnosim.CallError
-		require.ErrorAs(t, err, &ce, name)
-		require.Contains(t, err.Error(), "mnosim: operator answered HTTP 200", name)
+	w := newWorld(t)
+	_, err := w.op.EUICC(mnotest.ID(t, "1000000000000001"))
+	require.ErrorContains(t, err, "no EID")
+	for _, maker := range []string{"89049032", "89033023"} { // EIDs of several makers, one PKI
+		id, err := eid.New(maker + "0000000000000000000001")
+		require.NoError(t, err)
+		own, err := w.op.EUICC(id)
+		require.NoError(t, err)
+		card, err := (&cert.Verifier{CIs: own.CIs}).EUICC(own.Certificate, own.EUM, nil)
+		require.NoError(t, err)
+		require.Equal(t, id.String(), card.EID.String())
 	}
-	_, _, err := (&mnosim.Device{}).Fetch(t.Context(), 0)
-	require.ErrorContains(t, err, "set BaseURL and Device")
-	ctx, stop := context.WithCancel(t.Context())
-	stop()
-	d := &mnosim.Device{BaseURL: "https://127.0.0.1:1", HTTP: x.HTTP(t), Device: mnotest.Order(t, 1, 0).Device}
-	_, _, err = d.Fetch(ctx, 0)
-	require.ErrorIs(t, err, context.Canceled)
-	require.False(t, mno.Retryable(err))
 }
 
 func TestNewRefusesBadSettings(t *testing.T) {
@@ -229,16 +214,16 @@ func TestNewRefusesBadSettings(t *testing.T) {
 func TestManyDevicesAtOnce(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
+	devices := make([]*device, 64)
+	for n := range devices {
+		devices[n] = w.device(t, n)
+	}
 	var wg sync.WaitGroup
-	for n := range 64 {
+	for n := range devices {
 		wg.Go(func() {
 			_, err := w.orders.Order(t.Context(), mnotest.Order(t, n, uint64(n+1)))
-			d := w.device(t, n)
 			if err == nil {
-				_, _, err = d.Fetch(t.Context(), 0)
-			}
-			if err == nil {
-				err = d.Installed(t.Context(), uint64(n+1), nil)
+				err = devices[n].update(t.Context())
 			}
 			if err != nil {
 				t.Error(err)
