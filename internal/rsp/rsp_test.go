@@ -74,7 +74,9 @@ func isClosed(m rsp.Message) bool {
 	case *rsp.AuthenticateServerResponse, *rsp.PrepareDownloadResponse, *rsp.CancelSessionResponse, *rsp.ListNotificationResponse,
 		*rsp.RetrieveNotificationsResponse, *rsp.ProfileInfoListResponse, *rsp.DeleteProfileRequest, *rsp.ES9Request, *rsp.ES9Response,
 		*rsp.InitiateAuthenticationResponse, *rsp.AuthenticateClientResponse, *rsp.GetBoundProfilePackageResponse,
-		*rsp.CancelSessionES9Response, *rsp.GetEIMPackageResponse:
+		*rsp.CancelSessionES9Response, *rsp.GetEIMPackageResponse, *rsp.EUICCPackageResult, *rsp.IPAEUICCDataResponse,
+		*rsp.AddInitialEIMResponse, *rsp.GetCertsResponse, *rsp.ProvideEIMPackageResultResponse, *rsp.InitiateAuthenticationResponseEsipa,
+		*rsp.AuthenticateClientResponseEsipa, *rsp.GetBoundProfilePackageResponseEsipa, *rsp.CancelSessionResponseEsipa, *rsp.HandleNotificationEsipa:
 		return true
 	}
 	return false
