@@ -152,6 +152,11 @@ func (c *coder) put(tag bertlv.Tag, content []byte) {
 // choose says that exactly one of the members is there, and nothing else.
 func (c *coder) choose(present ...bool) {
 	c.closed = true
+	c.exactlyOne(present...)
+}
+
+// exactlyOne is choose where other members may follow.
+func (c *coder) exactlyOne(present ...bool) {
 	n := 0
 	for _, p := range present {
 		if p {

@@ -121,6 +121,8 @@ const (
 	ProfilePolicy         ProfileResult = 3
 	ProfileWrongReenabled ProfileResult = 4
 	ProfileCATBusy        ProfileResult = 5
+	ProfileNoRollback     ProfileResult = 20 // SGP.32
+	ProfileFallbackInUse  ProfileResult = 21 // SGP.32: return from the fallback profile first
 	ProfileUndefined      ProfileResult = 127
 )
 
@@ -128,7 +130,8 @@ const (
 func (r ProfileResult) String() string {
 	return named("result", int(r), map[int]string{
 		0: "ok", 1: "iccidOrAidNotFound", 2: "profileInWrongState", 3: "disallowedByPolicy",
-		4: "wrongProfileReenabling", 5: "catBusy", 127: "undefinedError",
+		4: "wrongProfileReenabling", 5: "catBusy", 20: "rollbackNotAvailable", 21: "returnFallbackProfile",
+		127: "undefinedError",
 	})
 }
 

@@ -1,6 +1,6 @@
 // Package rsp holds the messages of GSMA remote SIM provisioning: module
-// RSPDefinitions of SGP.22 version 2.5, the few of SGP.32 version 1.2 that lead
-// a device to a download, and the frame of TCA profile packages. It knows bytes
+// RSPDefinitions of SGP.22 version 2.5, those of SGP.32 version 1.2 between eIM,
+// device and eUICC, and the frame of TCA profile packages. It knows bytes
 // and codes; sessions, orders and keys belong to its callers, certificates to
 // [github.com/iotregistry/sdk/internal/rsp/cert].
 //
@@ -13,7 +13,10 @@
 // Raw is what was received, and what signatures are checked over.
 //
 // Members marked [M] are from memory of the GSMA texts, or from one public
-// schema only, and wait for a check against them.
+// schema only, and wait for a check against them. The tags of SGP.32 were checked
+// against two public copies of its ASN.1 module, versions 1.0 and 1.2, and what is
+// marked [S] against at least two public implementations that agree; neither was
+// checked against the GSMA text. The compact forms of SGP.32 are refused.
 package rsp
 
 import (

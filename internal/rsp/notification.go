@@ -89,6 +89,7 @@ func (n *PendingNotification) member(c *coder) {
 	if !c.decoding && (n.Installation != nil) == (n.Other != nil) {
 		c.fail("a notification is of an installation or another")
 	}
+	c.refuseCompact(0xA0, 0xA1)
 	optional(c, 0xBF37, &n.Installation)
 	if n.Installation == nil {
 		if n.Other == nil {
@@ -131,47 +132,40 @@ func (m *ListNotificationResponse) layout(c *coder) {
 // of the criteria.
 type RetrieveNotificationsRequest struct {
 	Received
-	SeqNumber *int64
-	Events    *Events
+	SeqNumber      *int64
+	Events         *Events
+	PackageResults bool // the results of eUICC packages instead, SGP.32 only
 }
 
 func (*RetrieveNotificationsRequest) tag() bertlv.Tag { return 0xBF2B }
 func (m *RetrieveNotificationsRequest) layout(c *coder) {
-	if c.absent(0xA0, m.SeqNumber == nil && m.Events == nil) {
+	if c.absent(0xA0, m.SeqNumber == nil && m.Events == nil && !m.PackageResults) {
 		return
 	}
 	c.within(0xA0, func(c *coder) {
 		c.optNumber(0x80, &m.SeqNumber)
 		maybe(c, 0x81, &m.Events, namedBits[Events]())
-		c.choose(m.SeqNumber != nil, m.Events != nil)
+		c.flag(0x82, &m.PackageResults)
+		c.choose(m.SeqNumber != nil, m.Events != nil, m.PackageResults)
 	})
 }
 
-// RetrieveNotificationsResponse has a list, or where that is nil an error.
+// RetrieveNotificationsResponse has a list, or where that is nil an error, or in
+// SGP.32 the results of eUICC packages.
 type RetrieveNotificationsResponse struct {
 	Received
-	List  []PendingNotification
-	Error *int // 1: no result, 127: undefined
+	List     []PendingNotification
+	Error    *int                 // 1: no result, 127: undefined
+	Packages []EUICCPackageResult // SGP.32 only
 }
 
 func (*RetrieveNotificationsResponse) tag() bertlv.Tag { return 0xBF2B }
 func (*RetrieveNotificationsResponse) limit() int      { return MaxPackage }
 func (m *RetrieveNotificationsResponse) layout(c *coder) {
-	if !c.absent(0xA0, m.List == nil) {
-		c.within(0xA0, func(c *coder) {
-			if c.decoding {
-				m.List = []PendingNotification{}
-			}
-			c.each(len(m.List), MaxNotifications, func(i int) {
-				if c.decoding {
-					m.List = append(m.List, PendingNotification{})
-				}
-				m.List[i].member(c)
-			})
-		})
-	}
+	choices(c, 0xA0, &m.List, MaxNotifications, (*PendingNotification).member)
 	optCode(c, 0x81, &m.Error)
-	c.choose(m.List != nil, m.Error != nil)
+	list(c, 0xA2, 0xBF51, &m.Packages, MaxNotifications, true)
+	c.choose(m.List != nil, m.Error != nil, m.Packages != nil)
 }
 
 // NotificationSentRequest is ES10b.RemoveNotificationFromList.

@@ -74,7 +74,9 @@ func isClosed(m rsp.Message) bool {
 	case *rsp.AuthenticateServerResponse, *rsp.PrepareDownloadResponse, *rsp.CancelSessionResponse, *rsp.ListNotificationResponse,
 		*rsp.RetrieveNotificationsResponse, *rsp.ProfileInfoListResponse, *rsp.DeleteProfileRequest, *rsp.ES9Request, *rsp.ES9Response,
 		*rsp.InitiateAuthenticationResponse, *rsp.AuthenticateClientResponse, *rsp.GetBoundProfilePackageResponse,
-		*rsp.CancelSessionES9Response, *rsp.GetEIMPackageResponse:
+		*rsp.CancelSessionES9Response, *rsp.GetEIMPackageResponse, *rsp.EUICCPackageResult, *rsp.IPAEUICCDataResponse,
+		*rsp.AddInitialEIMResponse, *rsp.GetCertsResponse, *rsp.ProvideEIMPackageResultResponse, *rsp.InitiateAuthenticationResponseEsipa,
+		*rsp.AuthenticateClientResponseEsipa, *rsp.GetBoundProfilePackageResponseEsipa, *rsp.CancelSessionResponseEsipa, *rsp.HandleNotificationEsipa:
 		return true
 	}
 	return false
@@ -173,8 +175,8 @@ func TestEncodeRefuses(t *testing.T) {
 		{"more than 128 bytes of an SM-DP+'s own", &rsp.ConfigureISDPRequest{Proprietary: &rsp.DPProprietaryData{OID: "2.999", Received: rsp.Received{Extra: bertlv.Append(nil, 0x81, fill(1, 125))}}}},
 		{"unknown members cut short", &rsp.GetEUICCChallengeRequest{Received: rsp.Received{Extra: []byte{0x81, 1}}}},
 		{"known members among the unknown", &rsp.NotificationSentRequest{Received: rsp.Received{Extra: []byte{0x80, 1, 0}}}},
-		{"operation of nothing", &rsp.EUICCPackageSigned{Operations: []rsp.PSMO{{}}}},
-		{"known operation as another", &rsp.EUICCPackageSigned{Operations: []rsp.PSMO{{Other: []byte{0xA4, 0}}}}},
+		{"operation of nothing", &rsp.EUICCPackageSigned{EIMID: "e", Operations: []rsp.PSMO{{}}}},
+		{"known operation as another", &rsp.EUICCPackageSigned{EIMID: "e", Operations: []rsp.PSMO{{Other: []byte{0xA4, 0}}}}},
 		{"result of nothing", &rsp.ProvideEIMPackageResult{}},
 		{"content beyond all limits", &rsp.NonStandard{Issuer: "2.999", Content: make([]byte, rsp.MaxPackage)}},
 		{"EID of letters", &rsp.GetEIDResponse{EID: rsp.EID{0xAA}}},

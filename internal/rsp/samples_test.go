@@ -93,6 +93,37 @@ func decoders() map[string]func(b []byte) (rsp.Message, error) {
 	add[rsp.ProfileDownloadTriggerRequest](m, "ProfileDownloadTriggerRequest")
 	add[rsp.ProvideEIMPackageResult](m, "ProvideEIMPackageResult")
 	add[rsp.ProvideEIMPackageResultResponse](m, "ProvideEIMPackageResultResponse")
+	add[rsp.EUICCPackageResult](m, "EUICCPackageResult")
+	add[rsp.EUICCPackageResultData](m, "EUICCPackageResultData")
+	add[rsp.EUICCPackageErrorData](m, "EUICCPackageErrorData")
+	add[rsp.IPAEUICCDataRequest](m, "IPAEUICCDataRequest")
+	add[rsp.IPAEUICCDataResponse](m, "IPAEUICCDataResponse")
+	add[rsp.ProfileDownloadTriggerResult](m, "ProfileDownloadTriggerResult")
+	add[rsp.AddInitialEIMRequest](m, "AddInitialEIMRequest")
+	add[rsp.AddInitialEIMResponse](m, "AddInitialEIMResponse")
+	add[rsp.GetEIMConfigurationDataRequest](m, "GetEIMConfigurationDataRequest")
+	add[rsp.GetEIMConfigurationDataResponse](m, "GetEIMConfigurationDataResponse")
+	add[rsp.GetCertsRequest](m, "GetCertsRequest")
+	add[rsp.GetCertsResponse](m, "GetCertsResponse")
+	add[rsp.EUICCMemoryResetRequest](m, "EUICCMemoryResetRequest")
+	add[rsp.EUICCMemoryResetResponse](m, "EUICCMemoryResetResponse")
+	add[rsp.EUICCMemoryResetIoTRequest](m, "EUICCMemoryResetIoTRequest")
+	add[rsp.EUICCMemoryResetIoTResponse](m, "EUICCMemoryResetIoTResponse")
+	add[rsp.ConfigureImmediateProfileEnablingRequest](m, "ConfigureImmediateProfileEnablingRequest")
+	add[rsp.ConfigureImmediateProfileEnablingResponse](m, "ConfigureImmediateProfileEnablingResponse")
+	add[rsp.ImmediateEnableRequest](m, "ImmediateEnableRequest")
+	add[rsp.ImmediateEnableResponse](m, "ImmediateEnableResponse")
+	add[rsp.ProfileRollbackRequest](m, "ProfileRollbackRequest")
+	add[rsp.ProfileRollbackResponse](m, "ProfileRollbackResponse")
+	add[rsp.InitiateAuthenticationRequestEsipa](m, "InitiateAuthenticationRequestEsipa")
+	add[rsp.InitiateAuthenticationResponseEsipa](m, "InitiateAuthenticationResponseEsipa")
+	add[rsp.AuthenticateClientRequestEsipa](m, "AuthenticateClientRequestEsipa")
+	add[rsp.AuthenticateClientResponseEsipa](m, "AuthenticateClientResponseEsipa")
+	add[rsp.GetBoundProfilePackageRequestEsipa](m, "GetBoundProfilePackageRequestEsipa")
+	add[rsp.GetBoundProfilePackageResponseEsipa](m, "GetBoundProfilePackageResponseEsipa")
+	add[rsp.CancelSessionRequestEsipa](m, "CancelSessionRequestEsipa")
+	add[rsp.CancelSessionResponseEsipa](m, "CancelSessionResponseEsipa")
+	add[rsp.HandleNotificationEsipa](m, "HandleNotificationEsipa")
 	add[rsp.ProfileHeader](m, "ProfileHeader")
 	add[rsp.NonStandard](m, "NonStandard")
 	add[rsp.ProfileEnd](m, "ProfileEnd")
@@ -173,12 +204,12 @@ func samples() []rsp.Message {
 	operations := rsp.EUICCPackageRequest{Signature: signature, Signed: rsp.EUICCPackageSigned{
 		EIMID: "eim", EID: eid, Counter: 5, EIMTransactionID: id, Operations: []rsp.PSMO{
 			{Enable: &rsp.PSMOEnable{ICCID: iccid, Rollback: true}}, {Disable: &rsp.PSMOProfile{ICCID: iccid}},
-			{Delete: &rsp.PSMOProfile{ICCID: iccid}}, {List: &rsp.ProfileInfoListRequest{}}, {Other: []byte{0xA6, 0}},
+			{Delete: &rsp.PSMOProfile{ICCID: iccid}}, {List: &rsp.ProfileInfoListRequest{}}, {Other: []byte{0xAE, 0}},
 		},
 	}}
 	trigger := rsp.ProfileDownloadTriggerRequest{ActivationCode: ptr("1$smdp.example$M-1"), EIMTransactionID: id}
 	list := []rsp.PendingNotification{{Installation: &installed}, {Other: &other}}
-	return []rsp.Message{
+	return append(samplesOfIoT(), []rsp.Message{
 		&info1, &info2, &server1, &ctx, &authOK.OK.Signed1, &authOK, &prepare, &prepare.Signed2, &prepared, &prepared.OK.Signed2, &metadata,
 		&rsp.StoreMetadataRequest{ICCID: "89000123456789012341"}, &channel, &bpp, &installed, &failed, &notification, &other, &cancelled, &cancelSigned,
 		&rsp.AuthenticateServerRequest{ServerSigned1: server1, ServerSignature1: signature, CIKeyID: fill(1, 20), ServerCertificate: certificate, CtxParams1: ctx},
@@ -218,11 +249,10 @@ func samples() []rsp.Message {
 		&rsp.ES9Response{CancelSession: &rsp.CancelSessionES9Response{OK: &rsp.CancelSessionES9OK{}}}, &rsp.CancelSessionES9Response{Error: ptr(rsp.CancelSessionError(1))},
 		&rsp.GetEIMPackageRequest{EID: eid, NotifyChange: true, Cause: ptr(3), RPLMN: []byte{1, 2, 3}},
 		&rsp.GetEIMPackageResponse{Package: &operations}, &operations, &operations.Signed, &rsp.GetEIMPackageResponse{Trigger: &trigger}, &trigger,
-		&rsp.EUICCPackageSigned{EIMID: "eim", EID: eid, Configuration: []byte{0xA1, 2, 0xAB, 0}},
-		&rsp.GetEIMPackageResponse{Error: ptr(rsp.EIMNoPackage)}, &rsp.GetEIMPackageResponse{DataRequest: []byte{0xBF, 0x52, 3, 0x5C, 1, 0xA0}},
+		&rsp.GetEIMPackageResponse{Error: ptr(rsp.EIMNoPackage)},
 		&rsp.ProfileDownloadTriggerRequest{DefaultSMDP: true}, &rsp.ProfileDownloadTriggerRequest{SMDS: []byte{0xA2, 0}}, &rsp.ProfileDownloadTriggerRequest{},
-		&rsp.ProvideEIMPackageResult{EID: &eid, Result: []byte{0xBF, 0x51, 0}}, &rsp.ProvideEIMPackageResultResponse{Acknowledged: []int64{1, 300}}, &rsp.ProvideEIMPackageResultResponse{},
+		&rsp.ProvideEIMPackageResultResponse{Acknowledged: []int64{1, 300}}, &rsp.ProvideEIMPackageResultResponse{},
 		&rsp.ProfileHeader{Major: 2, Minor: 3, Type: "IoT", ICCID: iccid, POL: []byte{1}, Services: []byte{0xA5, 2, 0x81, 0}, Templates: []rsp.OID{"2.23.143.1.2.1"}},
 		&rsp.NonStandard{Header: rsp.ElementHeader{Mandated: true, ID: 300}, Issuer: "2.999.1", Content: []byte("sealed")}, &rsp.ProfileEnd{Header: rsp.ElementHeader{ID: 2}},
-	}
+	}...)
 }

@@ -100,6 +100,52 @@ func (m *NotificationMetadata) SignedText() ([]byte, error) { return signed(m) }
 // SignedText returns what the signature of a cancelled session covers.
 func (m *EUICCCancelSessionSigned) SignedText() ([]byte, error) { return signed(m) }
 
+// withAssociation appends the association token, zero where there is none. Both
+// sides of SGP.32 sign so since version 1.1: onomondo's eIM (crypto_utils) and
+// OpenIoTRSP (euiccpkg) agree on all three signatures, and a third eIM on
+// eimSignature. [S]
+func withAssociation(m Message, token int64) ([]byte, error) {
+	text, err := signed(m)
+	if err != nil {
+		return nil, err
+	}
+	content, err := number[int64](1 << 62).encode(token)
+	if err != nil {
+		return nil, fmt.Errorf("rsp: %w: association token %w", ErrFormat, err)
+	}
+	return bertlv.Append(text[:len(text):len(text)], 0x84, content), nil
+}
+
+// SignedText returns what eimSignature covers; it comes with the token of the
+// eIM's association with the eUICC, zero where the eUICC keeps none.
+func (m *EUICCPackageSigned) SignedText(associationToken int64) ([]byte, error) {
+	return withAssociation(m, associationToken)
+}
+
+// SignedText returns what euiccSignEPR covers, with the token that the package was
+// signed with.
+func (m *EUICCPackageResultData) SignedText(associationToken int64) ([]byte, error) {
+	return withAssociation(m, associationToken)
+}
+
+// SignedText returns what euiccSignEPE covers, with the token that the package was
+// signed with.
+func (m *EUICCPackageErrorData) SignedText(associationToken int64) ([]byte, error) {
+	return withAssociation(m, associationToken)
+}
+
+// SignedTextV10 is SignedText for an eUICC of SGP.32 version 1.0, which covers the
+// package's signature, 64 bytes, instead of the token. Two public sources say so,
+// none of them by an eUICC that was seen to do it. [M]
+func (m *EUICCPackageResultData) SignedTextV10(eimSignature []byte) ([]byte, error) {
+	return withSignature(m, eimSignature)
+}
+
+// SignedTextV10 is what SignedTextV10 of a result is, for an error.
+func (m *EUICCPackageErrorData) SignedTextV10(eimSignature []byte) ([]byte, error) {
+	return withSignature(m, eimSignature)
+}
+
 // HashCC is the proof of knowing a confirmation code in one session (SGP.22
 // section 4.7): the SHA-256 of the code's SHA-256 and the transaction ID.
 func HashCC(confirmationCode string, id TransactionID) [sha256.Size]byte {

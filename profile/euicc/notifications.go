@@ -1,6 +1,7 @@
 package euicc
 
 import (
+	"fmt"
 	"strings"
 
 	"github.com/iotregistry/sdk/internal/rsp"
@@ -69,6 +70,9 @@ func (c *Chip) listNotifications(q *rsp.ListNotificationRequest) (rsp.Message, e
 }
 
 func (c *Chip) retrieveNotifications(q *rsp.RetrieveNotificationsRequest) (rsp.Message, error) {
+	if q.PackageResults {
+		return nil, fmt.Errorf("euicc: %w: results of packages are of SGP.32", rsp.ErrFormat)
+	}
 	r := &rsp.RetrieveNotificationsResponse{List: []rsp.PendingNotification{}}
 	for _, n := range c.pending {
 		m := n.Metadata()

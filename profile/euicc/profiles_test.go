@@ -95,6 +95,8 @@ func TestNotifications(t *testing.T) {
 	require.Equal(t, 0, sent())
 	require.Equal(t, 1, sent(), "nothing to delete")
 	require.Empty(t, es10[rsp.RetrieveNotificationsResponse](t, w, &rsp.RetrieveNotificationsRequest{SeqNumber: &number}).List)
+	_, err := w.store(t, []byte{0xBF, 0x2B, 4, 0xA0, 2, 0x82, 0})
+	require.Error(t, err, "results of packages are of SGP.32")
 	w.chip.Reset()
 	w.connect(t)
 	require.Len(t, es10[rsp.ListNotificationResponse](t, w, &rsp.ListNotificationRequest{}).List, len(want)-1)
