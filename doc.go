@@ -51,6 +51,8 @@
 //     [github.com/iotregistry/sdk/mno/es9]: ES9+ and a local profile assistant;
 //     [github.com/iotregistry/sdk/mno/smdp]: an SM-DP+: its order book, and
 //     bound profile packages for eUICCs;
+//     [github.com/iotregistry/sdk/mno/eim]: an eIM, which has devices download and
+//     enable profiles with nobody there;
 //     [github.com/iotregistry/sdk/mno/mnosim]: an operator in a box;
 //     [github.com/iotregistry/sdk/mno/mnotest]: checks for other operators.
 //   - [github.com/iotregistry/sdk/registry]: the engine;
