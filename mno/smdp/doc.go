@@ -16,7 +16,7 @@
 //
 // Orders live in a [Store] with compare-and-swap records, so that several
 // engines may share one; [Memory] keeps them in the process and forgets them
-// with it. What becomes of an order is recorded before a device hears of it.
+// with it, package smdpsql keeps them in SQLite or PostgreSQL. What becomes of an order is recorded before a device hears of it.
 // Sessions are kept by each Server for itself: several behind one name need each
 // device's requests at the same one for the minutes that a download takes.
 //

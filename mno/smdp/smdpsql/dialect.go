@@ -57,25 +57,31 @@ func sqlite() dialect {
 
 // detect asks a database what it is.
 func detect(ctx context.Context, db *sql.DB) (dialect, error) {
-	if err := db.PingContext(ctx); err != nil {
+	c, err := db.Conn(ctx)
+	if err != nil {
 		return dialect{}, err
 	}
-	var server string
-	asServer := db.QueryRowContext(ctx, `SELECT version()`).Scan(&server)
+	defer c.Close()
+	var name string
+	asServer := c.QueryRowContext(ctx, `SELECT version()`).Scan(&name)
 	if asServer == nil {
-		if !strings.HasPrefix(server, "PostgreSQL ") {
-			return dialect{}, fmt.Errorf("%w; this is %.60q", ErrUnsupported, server)
+		if !strings.HasPrefix(name, "PostgreSQL ") {
+			return dialect{}, fmt.Errorf("%w; this is %.60q", ErrUnsupported, name)
 		}
 		return postgres(), nil
 	}
-	asFile := db.QueryRowContext(ctx, `SELECT sqlite_version()`).Scan(&server)
-	if err := ctx.Err(); err != nil {
-		return dialect{}, err
+	file := sqlite()
+	_, asFile := c.ExecContext(ctx, file.settings) // first, since even a version waits for others
+	if asFile == nil {
+		asFile = c.QueryRowContext(ctx, `SELECT sqlite_version()`).Scan(&name)
 	}
-	if asFile != nil {
-		return dialect{}, fmt.Errorf("%w: %w", ErrUnsupported, errors.Join(asServer, asFile))
+	if asFile == nil {
+		return file, nil
 	}
-	return sqlite(), nil
+	if err := errors.Join(ctx.Err(), c.PingContext(ctx)); err != nil {
+		return dialect{}, err // it says nothing about the kind
+	}
+	return dialect{}, fmt.Errorf("%w: %w", ErrUnsupported, errors.Join(asServer, asFile))
 }
 
 var placeholder = regexp.MustCompile(`\$[0-9]+`)
