@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// conn is a connection or transaction.
+// conn is a pool, a connection or a transaction.
 type conn interface {
 	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
 	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row

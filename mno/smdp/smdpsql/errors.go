@@ -22,7 +22,7 @@ var (
 	ErrDamaged = errors.New("what is stored is damaged, or of a newer version of this program: upgrade the program, or restore a backup")
 )
 
-var errText = errors.New("no text that can be stored: it must be UTF-8, in keys without NUL")
+var errText = errors.New("a text cannot be stored: it must be UTF-8, and have no NUL in ICCID, matching ID and transactions")
 
 // conflicting reports whether a database has undone what another writer's work
 // does not go together with. PostgreSQL tells it by SQLSTATE (manual, appendix A),

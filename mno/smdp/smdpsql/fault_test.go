@@ -177,3 +177,26 @@ func (c *failingConn) ExecContext(ctx context.Context, query string, args []driv
 	}
 	return c.Conn.(driver.ExecerContext).ExecContext(ctx, query, args)
 }
+
+// A server that has ended its connections, as when it starts again, is an error of
+// the calls that meet it, and of none after them.
+func TestServerStartsAgain(t *testing.T) {
+	t.Parallel()
+	pool := inSchema(t)
+	db, admin := pool(t), pool(t)
+	db.SetMaxOpenConns(1)
+	s := open(t, db)
+	require.NoError(t, s.Put(t.Context(), smdp.Profile{ICCID: "1"}))
+	for version := uint64(1); version < 4; version++ {
+		var pid int
+		require.NoError(t, db.QueryRowContext(t.Context(), "SELECT pg_backend_pid()").Scan(&pid))
+		exec(t, admin, "SELECT pg_terminate_backend($1, 5000)", pid)
+		if _, err := s.Find(t.Context(), smdp.Query{ICCID: "1"}); err != nil {
+			require.NotErrorIs(t, err, smdp.ErrNotFound)
+		}
+		require.NoError(t, s.Put(t.Context(), smdp.Profile{ICCID: "1", Version: version}))
+		p, err := s.Find(t.Context(), smdp.Query{ICCID: "1"})
+		require.NoError(t, err)
+		require.Equal(t, version+1, p.Version)
+	}
+}

@@ -24,12 +24,12 @@ type row struct {
 func rowOf(p smdp.Profile) (row, error) {
 	for _, text := range append([]string{p.ICCID, p.MatchingID}, p.Download.Transactions...) {
 		if !storable(text) {
-			return row{}, fmt.Errorf("ICCID, matching ID or transaction %.40q: %w", text, errText)
+			return row{}, fmt.Errorf("record %.40q: %w", p.ICCID, errText)
 		}
 	}
 	body, err := encode(p)
 	if err != nil {
-		return row{}, fmt.Errorf("%s: %w", p.ICCID, err)
+		return row{}, fmt.Errorf("record %.40q: %w", p.ICCID, err)
 	}
 	return row{
 		iccid: p.ICCID, matchingID: p.MatchingID, device: p.Device.String(), profileID: number(p.ProfileID),

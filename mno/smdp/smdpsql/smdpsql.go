@@ -96,17 +96,20 @@ func selection(q smdp.Query) (where string, args []any) {
 
 // read runs a query of one row.
 func (s *Store) read(ctx context.Context, query string, args ...any) (row, error) {
-	c, err := s.db.Conn(ctx)
-	if err != nil {
-		return row{}, err
-	}
-	defer c.Close()
-	if s.d.settings != "" { // the pool may have opened the connection just now
+	var from conn = s.db // which replaces a connection that has gone stale
+	if s.d.settings != "" {
+		c, err := s.db.Conn(ctx)
+		if err != nil {
+			return row{}, err
+		}
+		defer c.Close()
+		// The pool may have opened the connection just now.
 		if _, err := c.ExecContext(ctx, s.d.settings); err != nil {
 			return row{}, err
 		}
+		from = c
 	}
 	var r row
-	err = c.QueryRowContext(ctx, s.d.sql(query), args...).Scan(&r.iccid, &r.matchingID, &r.device, &r.profileID, &r.version, &r.body)
+	err := from.QueryRowContext(ctx, s.d.sql(query), args...).Scan(&r.iccid, &r.matchingID, &r.device, &r.profileID, &r.version, &r.body)
 	return r, err
 }
