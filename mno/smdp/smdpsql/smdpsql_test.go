@@ -36,6 +36,9 @@ func kinds(t *testing.T, run func(t *testing.T, empty func(t testing.TB) opener)
 	for name, empty := range databases {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
+			if name == "PostgreSQL" {
+				server(t)
+			}
 			run(t, empty)
 		})
 	}
@@ -58,17 +61,23 @@ func inFile(path string) opener {
 	}
 }
 
-// inSchema makes a schema that is dropped after the test.
-func inSchema(t testing.TB) opener {
+// server is the PostgreSQL under test.
+func server(t testing.TB) *pgx.ConnConfig {
 	dsn := os.Getenv("REGISTRY_POSTGRES")
 	if dsn == "" {
 		t.Skip("REGISTRY_POSTGRES names no PostgreSQL server")
 	}
 	cfg, err := pgx.ParseConfig(dsn)
 	require.NoError(t, err)
+	return cfg
+}
+
+// inSchema makes a schema that is dropped after the test.
+func inSchema(t testing.TB) opener {
+	cfg := server(t)
 	admin := closing(t, stdlib.OpenDB(*cfg))
 	schema := pgx.Identifier{"smdp " + rand.Text()}.Sanitize()
-	_, err = admin.ExecContext(t.Context(), "CREATE SCHEMA "+schema)
+	_, err := admin.ExecContext(t.Context(), "CREATE SCHEMA "+schema)
 	require.NoError(t, err)
 	t.Cleanup(func() {
 		_, err := admin.ExecContext(context.Background(), "DROP SCHEMA "+schema+" CASCADE")
