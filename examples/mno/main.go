@@ -78,7 +78,7 @@ type flags struct {
 func (f *flags) register(fs *flag.FlagSet) {
 	fs.StringVar(&f.data, "data", "mno-data", "`folder` for what the program keeps; made with mode 0700")
 	fs.StringVar(&f.certs, "certs", "", "`folder` with certificates and keys; empty for DATA/certs")
-	fs.StringVar(&f.fqdn, "fqdn", "smdp.example", "`name` of the SM-DP+, which activation codes hold and devices look for")
+	fs.StringVar(&f.fqdn, "fqdn", "smdp.example", "`name` of the SM-DP+, which activation codes hold and devices look for; with :port in test networks where ES9+ is not on 443")
 	fs.StringVar(&f.es2, "es2", "127.0.0.1:8445", "`address` of ES2+, for registries")
 	fs.StringVar(&f.es9, "es9", "127.0.0.1:8444", "`address` of ES9+, for devices")
 	fs.StringVar(&f.clientCA, "es2-client-ca", "", "PEM `file` with the CAs of ES2+ client certificates; empty for tls-ca.pem of the certificates' folder")

@@ -14,6 +14,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/iotregistry/sdk/internal/rsp/pki"
@@ -97,10 +98,11 @@ func serverTemplate(fqdn string, start time.Time) *x509.Certificate {
 		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 		DNSNames: []string{"localhost"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
 	}
-	if ip := net.ParseIP(fqdn); ip != nil {
+	host, _, _ := strings.Cut(fqdn, ":") // test networks have a port in it
+	if ip := net.ParseIP(host); ip != nil {
 		c.IPAddresses = append(c.IPAddresses, ip)
-	} else if fqdn != "localhost" {
-		c.DNSNames = append([]string{fqdn}, c.DNSNames...)
+	} else if host != "localhost" {
+		c.DNSNames = append([]string{host}, c.DNSNames...)
 	}
 	return c
 }
