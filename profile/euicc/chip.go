@@ -38,7 +38,7 @@ type ChipConfig struct {
 	Key         crypto.Signer // SK.EUICC, ECDSA on P-256; may live in hardware
 	CIs         [][]byte      // certificates of the CIs whose SM-DP+s are trusted, DER
 
-	DefaultSMDP string // FQDN of the default SM-DP+; "": none
+	DefaultSMDP string // FQDN of the default SM-DP+; "": none; State has its own
 	RootSMDS    string // FQDN of the root SM-DS; "": "lpa.ds.gsma.com"
 	Memory      int    // bytes for profile packages; 0: DefaultMemory
 	MaxProfiles int    // profiles installed at a time, at most 256; 0: DefaultMaxProfiles
@@ -53,6 +53,11 @@ type ChipConfig struct {
 	Card   *Card
 	Issuer string
 	Trust  func(chain []*x509.Certificate) error
+
+	// State is from Snapshot, of a chip with the same EID and a Card with the same
+	// ID and key; nil is a new chip. The Card given with it may not have taken any
+	// profile yet.
+	State []byte
 
 	Now    func() time.Time                                 // nil: time.Now
 	Random io.Reader                                        // nil: the system's
@@ -77,12 +82,14 @@ type Chip struct {
 	pending  []notification // the oldest first
 	sequence int64          // of the newest notification
 	smdp     string         // default SM-DP+
+	changed  uint64         // grows whenever kept, profiles, pending, sequence or smdp change
 	shown    []byte         // metadata the user has agreed to; nil: any
 	failure  error          // why the last package was not installed
 }
 
-// NewChip returns a chip without profiles. Its error wraps [ErrConfig] where the
-// parts do not belong together.
+// NewChip returns a chip without profiles, or with those of cfg.State. Its error
+// wraps [ErrConfig] where the parts do not belong together, and [ErrState] where
+// the state is not one that they can go on from.
 func NewChip(cfg ChipConfig) (*Chip, error) {
 	if err := cfg.complete(); err != nil {
 		return nil, err
@@ -108,6 +115,12 @@ func NewChip(cfg ChipConfig) (*Chip, error) {
 		return nil, fmt.Errorf("%w: CIs: %w", ErrConfig, err)
 	}
 	c.verifier = cert.Verifier{CIs: cfg.CIs, Now: cfg.Now}
+	c.cfg.State = nil // its keys are not to be had twice
+	if cfg.State != nil {
+		if err := c.restore(cfg.State); err != nil {
+			return nil, err
+		}
+	}
 	return c, nil
 }
 
@@ -123,6 +136,9 @@ func (c *ChipConfig) complete() error {
 		if id := c.Card.ID(); id.Kind() == eid.EID && id != c.EID {
 			return fmt.Errorf("%w: Card is of another EID", ErrConfig)
 		}
+	}
+	if checkAddress(c.DefaultSMDP) != nil {
+		return fmt.Errorf("%w: DefaultSMDP is too long or not UTF-8", ErrConfig)
 	}
 	if c.Memory < 0 || c.MaxProfiles < 0 || c.MaxProfiles > maxMaxProfiles {
 		return fmt.Errorf("%w: Memory or MaxProfiles out of range", ErrConfig)
@@ -203,7 +219,7 @@ func (c *Chip) ShowMetadata(metadata []byte) {
 }
 
 // InstallError returns why the last bound profile package was not installed, nil
-// where it was. What goes over the air are only numbers.
+// where it was. What goes over the air are only numbers. It is in no Snapshot.
 func (c *Chip) InstallError() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -224,7 +240,11 @@ func (c *Chip) Profiles() []ProfileState {
 	defer c.mu.Unlock()
 	var list []ProfileState
 	for _, p := range c.profiles {
-		list = append(list, ProfileState{ICCID: string(p.metadata.ICCID), Name: p.metadata.ProfileName, Enabled: p.enabled, IoT: p.iot})
+		s := ProfileState{ICCID: string(p.metadata.ICCID), Name: p.metadata.ProfileName, Enabled: p.enabled}
+		if p.iot != nil {
+			s.IoT = p.iot.profile
+		}
+		list = append(list, s)
 	}
 	return list
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -222,6 +223,7 @@ func TestNewChipWantsItsParts(t *testing.T) {
 			}
 		},
 		"another EID":         func(c *euicc.ChipConfig) { c.EID = eid.MustParse("89049032000000000000000000000066") },
+		"a long address":      func(c *euicc.ChipConfig) { c.DefaultSMDP = strings.Repeat("a", 300) },
 		"negative memory":     func(c *euicc.ChipConfig) { c.Memory = -1 },
 		"too many profiles":   func(c *euicc.ChipConfig) { c.MaxProfiles = 257 },
 		"card without trust":  func(c *euicc.ChipConfig) { c.Card, c.Issuer = card, issuer },

@@ -155,7 +155,14 @@ func (c *Chip) configuredAddresses(*rsp.ConfiguredAddressesRequest) (rsp.Message
 	return r, nil
 }
 
+// checkAddress reports why an address could not be set or told.
+func checkAddress(s string) error {
+	_, err := rsp.Encode(&rsp.SetDefaultSMDPRequest{Address: s})
+	return err
+}
+
 func (c *Chip) setDefaultSMDP(q *rsp.SetDefaultSMDPRequest) (rsp.Message, error) {
 	c.smdp = q.Address
+	c.changed++
 	return &rsp.SetDefaultSMDPResponse{}, nil
 }

@@ -28,8 +28,24 @@
 // There is no REFRESH towards a modem, no memory reset, no SM-DS or eIM, no
 // several profiles enabled at once, no ISD-P or ECASD to select, no NIST curve
 // but P-256, no Brainpool, no revocation. Profile policy rules are obeyed, but
-// PPR3 is not. Everything, keys included, is in the process's memory and gone
-// when the process ends; [Chip.Reset] is a loss of power, not of that memory.
+// PPR3 is not.
+//
+// # What lasts
+//
+// [Chip.Reset] is a loss of power: what a card keeps then, it keeps. Chip and
+// Card live in the process's memory all the same. A program whose card is to
+// outlive it keeps the keys of Config and ChipConfig itself, files a
+// [Chip.Snapshot] whenever [Chip.Changed] has grown, before it lets the answer or
+// the error out, and gives the newest to the next NewChip as State. Going back to
+// an older one undoes the card's guard against replayed profiles. A Card without
+// a Chip cannot be kept so.
+//
+//	response, err := chip.Transmit(ctx, command)
+//	if n := chip.Changed(); n != saved {
+//		state, err := chip.Snapshot()
+//		// file state, then
+//		saved = n
+//	}
 package euicc
 
 import (
@@ -58,9 +74,17 @@ type Card struct {
 	cfg Config
 
 	mu      sync.Mutex
-	direct  *profile.Profile // from Install
-	enabled *profile.Profile // of the operator's profile that is enabled on a chip
-	newest  uint64           // ID of the newest profile accepted, whether in use or not
+	direct  *opened // from Install
+	enabled *opened // of the operator's profile that is enabled on a chip
+	newest  uint64  // ID of the newest profile accepted, whether in use or not
+	changed uint64  // grows with direct and newest
+}
+
+// opened is an IoT profile and the seal that it came in. A state keeps the seal,
+// so that the private key within is as safe as the card's key.
+type opened struct {
+	profile *profile.Profile
+	sealed  []byte
 }
 
 // New returns a card without a profile.
@@ -83,52 +107,57 @@ func (c *Card) PublicKey() hpke.PublicKey { return c.cfg.Key.PublicKey() }
 // accepts; see [profile.Sealed.Open] for the errors. A refused profile changes
 // nothing. Of several calls at a time the newest profile wins.
 func (c *Card) Install(sealed []byte, trust func(chain []*x509.Certificate) error) (*profile.Profile, error) {
-	p, err := c.open(sealed, trust)
+	// trust may ask the network, so the card stays usable meanwhile.
+	o, err := c.open(sealed, c.Newest(), trust)
 	if err != nil {
 		return nil, err
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if err := c.accept(p); err != nil {
+	if err := c.accept(o); err != nil {
 		return nil, err
 	}
-	c.direct = p
-	return p, nil
+	c.direct = o
+	return o.profile, nil
 }
 
-// open opens a sealed profile and changes nothing.
-func (c *Card) open(sealed []byte, trust func(chain []*x509.Certificate) error) (*profile.Profile, error) {
+// open opens a sealed profile that is newer than after, and changes nothing.
+func (c *Card) open(sealed []byte, after uint64, trust func(chain []*x509.Certificate) error) (*opened, error) {
 	s, err := profile.ParseSealed(sealed)
 	if err != nil {
 		return nil, err
 	}
-	// trust may ask the network, so the card stays usable meanwhile.
-	return s.Open(c.cfg.Key, profile.OpenOptions{
-		Device: c.cfg.ID, Registry: c.cfg.Registry, After: c.Newest(), Trust: trust,
+	p, err := s.Open(c.cfg.Key, profile.OpenOptions{
+		Device: c.cfg.ID, Registry: c.cfg.Registry, After: after, Trust: trust,
 	})
+	if err != nil {
+		return nil, err
+	}
+	return &opened{p, s.Bytes()}, nil
 }
 
-// accept remembers p as the newest. The caller holds the lock.
-func (c *Card) accept(p *profile.Profile) error {
-	if p.ID <= c.newest {
-		return fmt.Errorf("euicc: install %d: %w", p.ID, profile.ErrReplayed)
+// accept remembers o as the newest. The caller holds the lock.
+func (c *Card) accept(o *opened) error {
+	if o.profile.ID <= c.newest {
+		return fmt.Errorf("euicc: install %d: %w", o.profile.ID, profile.ErrReplayed)
 	}
-	c.newest = p.ID
+	c.newest = o.profile.ID
+	c.changed++
 	return nil
 }
 
-// store accepts p without using it, as a profile is stored disabled.
-func (c *Card) store(p *profile.Profile) error {
+// store accepts o without using it, as a profile is stored disabled.
+func (c *Card) store(o *opened) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.accept(p)
+	return c.accept(o)
 }
 
-// enable takes p, nil for none, as what comes with the enabled profile.
-func (c *Card) enable(p *profile.Profile) {
+// enable takes o, nil for none, as what comes with the enabled profile.
+func (c *Card) enable(o *opened) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.enabled = p
+	c.enabled = o
 }
 
 // Current returns the profile in use, and whether there is one. It is the card's
@@ -141,10 +170,13 @@ func (c *Card) Current() (*profile.Profile, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	current := c.direct
-	if c.enabled != nil && (current == nil || c.enabled.ID > current.ID) {
+	if c.enabled != nil && (current == nil || c.enabled.profile.ID > current.profile.ID) {
 		current = c.enabled
 	}
-	return current, current != nil
+	if current == nil {
+		return nil, false
+	}
+	return current.profile, true
 }
 
 // Newest returns the ID of the newest profile that the card has taken, 0 when

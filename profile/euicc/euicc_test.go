@@ -35,6 +35,10 @@ func newCard(t testing.TB) *euicc.Card {
 	require.NoError(t, err)
 	k, err := hpke.NewDHKEMPrivateKey(key)
 	require.NoError(t, err)
+	return newCardOf(t, k)
+}
+
+func newCardOf(t testing.TB, k hpke.PrivateKey) *euicc.Card {
 	card, err := euicc.New(euicc.Config{ID: id, Key: k, Registry: zone})
 	require.NoError(t, err)
 	return card

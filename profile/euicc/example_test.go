@@ -2,6 +2,7 @@ package euicc_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"testing"
 
@@ -52,4 +53,32 @@ func ExampleChip_SetFaults() {
 	// Output:
 	// loadProfileElements installFailedDueToInsufficientMemoryForProfile
 	// 6A84 <nil>
+}
+
+// A card that outlives its process: whoever passes commands on files the state
+// whenever one has changed something, and the next process goes on from there.
+func ExampleChip_Snapshot() {
+	t := new(testing.T)
+	w := newWorld(t)
+	var filed []byte
+	saved := w.chip.Changed()
+	w.after = func() {
+		if n := w.chip.Changed(); n != saved {
+			filed, _ = w.chip.Snapshot()
+			saved = n
+		}
+	}
+	w.install(t, newOrder(t, iccid, nil))
+
+	cfg := w.cfg // with the same keys
+	cfg.State = filed
+	chip, err := euicc.NewChip(cfg)
+	fmt.Println(chip.Profiles()[0].Name, err)
+
+	cfg.State = filed[:len(filed)/2]
+	_, err = euicc.NewChip(cfg)
+	fmt.Println(errors.Is(err, euicc.ErrState))
+	// Output:
+	// Profile 8944476500001224158 <nil>
+	// true
 }

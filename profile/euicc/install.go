@@ -10,7 +10,6 @@ import (
 	"github.com/iotregistry/sdk/internal/bertlv"
 	"github.com/iotregistry/sdk/internal/bsp"
 	"github.com/iotregistry/sdk/internal/rsp"
-	"github.com/iotregistry/sdk/profile"
 )
 
 // Why a package that arrived whole and authentic is not installed; the texts of
@@ -151,6 +150,7 @@ func (c *Chip) install(pkg []byte) ([]byte, apdu.Status) {
 		}
 	}
 	c.profiles = append(c.profiles, p)
+	c.changed++
 	return c.conclude(receipt, nil, others)
 }
 
@@ -169,7 +169,7 @@ func elementError(err error) *bsp.Error {
 
 // elements goes through the profile elements, the end of which is demanded:
 // nothing else shows that the package was not cut short.
-func (c *Chip) elements(pkg []byte) (*profile.Profile, *bsp.Error, []byte) {
+func (c *Chip) elements(pkg []byte) (*opened, *bsp.Error, []byte) {
 	list, err := rsp.ProfileElements(pkg)
 	if err != nil {
 		return nil, elementError(err), response(peBadValues)
@@ -206,12 +206,12 @@ func (c *Chip) elements(pkg []byte) (*profile.Profile, *bsp.Error, []byte) {
 }
 
 // open has the card open the sealed profile among the elements.
-func (c *Chip) open(sealed [][]byte) (*profile.Profile, error) {
+func (c *Chip) open(sealed [][]byte) (*opened, error) {
 	switch len(sealed) {
 	case 0:
 		return nil, nil
 	case 1:
-		return c.cfg.Card.open(sealed[0], c.cfg.Trust)
+		return c.cfg.Card.open(sealed[0], c.cfg.Card.Newest(), c.cfg.Trust)
 	}
 	return nil, fmt.Errorf("%d sealed profiles in one package", len(sealed))
 }

@@ -15,6 +15,7 @@ type notification struct{ rsp.PendingNotification }
 
 func (c *Chip) nextSequence() int64 {
 	c.sequence++
+	c.changed++
 	return c.sequence
 }
 
@@ -83,6 +84,7 @@ func (c *Chip) removeNotification(q *rsp.NotificationSentRequest) (rsp.Message, 
 	for i, n := range c.pending {
 		if n.Metadata().SeqNumber == q.SeqNumber {
 			c.pending = append(c.pending[:i:i], c.pending[i+1:]...)
+			c.changed++
 			return &rsp.NotificationSentResponse{}, nil
 		}
 	}

@@ -7,7 +7,6 @@ import (
 
 	"github.com/iotregistry/sdk/internal/bertlv"
 	"github.com/iotregistry/sdk/internal/rsp"
-	"github.com/iotregistry/sdk/profile"
 )
 
 // installed is an operator's profile on the chip.
@@ -18,7 +17,7 @@ type installed struct {
 	nickname    *string
 	size        int // bytes
 	enabled     bool
-	iot         *profile.Profile // nil: none
+	iot         *opened // nil: none
 }
 
 func (p *installed) has(rule rsp.PolicyRules) bool {
@@ -75,50 +74,42 @@ func (c *Chip) change(off, on *installed) error {
 	if on != nil {
 		on.enabled = true
 	}
+	c.changed++
 	c.keep(told)
 	c.follow()
 	return nil
 }
 
+// turn has p enabled, in place of what is, or disabled; a fault is answered
+// instead.
+func (c *Chip) turn(p *installed, on bool, fault int) (rsp.ProfileResult, error) {
+	off := c.current()
+	switch {
+	case fault != 0:
+		return rsp.ProfileResult(fault), nil
+	case p == nil:
+		return rsp.ProfileNotFound, nil
+	case p.enabled == on:
+		return rsp.ProfileWrongState, nil
+	case off != nil && off.has(rsp.PPR1):
+		return rsp.ProfilePolicy, nil
+	case !on:
+		return rsp.ProfileOK, c.change(off, nil) // off is p: one is enabled at a time
+	}
+	return rsp.ProfileOK, c.change(off, p)
+}
+
 // enableProfile is ES10c.EnableProfile (SGP.22 section 5.7.16). No REFRESH is
 // sent: there is no modem here.
 func (c *Chip) enableProfile(q *rsp.EnableProfileRequest) (rsp.Message, error) {
-	result := rsp.ProfileResult(c.faults.get().Enable)
-	p, off := c.find(q.Profile), c.current()
-	switch {
-	case result != rsp.ProfileOK:
-	case p == nil:
-		result = rsp.ProfileNotFound
-	case p.enabled:
-		result = rsp.ProfileWrongState
-	case off != nil && off.has(rsp.PPR1):
-		result = rsp.ProfilePolicy
-	default:
-		if err := c.change(off, p); err != nil {
-			return nil, err
-		}
-	}
-	return &rsp.EnableProfileResponse{Result: result}, nil
+	result, err := c.turn(c.find(q.Profile), true, c.faults.get().Enable)
+	return &rsp.EnableProfileResponse{Result: result}, err
 }
 
 // disableProfile is ES10c.DisableProfile (SGP.22 section 5.7.17).
 func (c *Chip) disableProfile(q *rsp.DisableProfileRequest) (rsp.Message, error) {
-	result := rsp.ProfileResult(c.faults.get().Disable)
-	p := c.find(q.Profile)
-	switch {
-	case result != rsp.ProfileOK:
-	case p == nil:
-		result = rsp.ProfileNotFound
-	case !p.enabled:
-		result = rsp.ProfileWrongState
-	case p.has(rsp.PPR1):
-		result = rsp.ProfilePolicy
-	default:
-		if err := c.change(p, nil); err != nil {
-			return nil, err
-		}
-	}
-	return &rsp.DisableProfileResponse{Result: result}, nil
+	result, err := c.turn(c.find(q.Profile), false, c.faults.get().Disable)
+	return &rsp.DisableProfileResponse{Result: result}, err
 }
 
 // deleteProfile is ES10c.DeleteProfile (SGP.22 section 5.7.18).
@@ -138,6 +129,7 @@ func (c *Chip) deleteProfile(q *rsp.DeleteProfileRequest) (rsp.Message, error) {
 		if err != nil {
 			return nil, err
 		}
+		c.changed++
 		c.profiles = slices.DeleteFunc(c.profiles, func(other *installed) bool { return other == p })
 		c.keep(told)
 	}
@@ -152,6 +144,7 @@ func (c *Chip) setNickname(q *rsp.SetNicknameRequest) (rsp.Message, error) {
 	if p.nickname = &q.Nickname; q.Nickname == "" {
 		p.nickname = nil
 	}
+	c.changed++
 	return &rsp.SetNicknameResponse{}, nil
 }
 

@@ -183,12 +183,17 @@ func (c *Chip) oneTimeKey(server rsp.OID, wanted []byte) (*ecdh.PrivateKey, erro
 		c.kept = slices.Delete(c.kept, 0, 1)
 	}
 	c.kept = append(c.kept, oneTimeKey{server, key})
+	c.changed++
 	return key, nil
 }
 
 // forgetKey is for when a download has a result: its key has served.
 func (c *Chip) forgetKey() {
+	before := len(c.kept)
 	c.kept = slices.DeleteFunc(c.kept, func(k oneTimeKey) bool { return k.key == c.session.key })
+	if len(c.kept) < before {
+		c.changed++
+	}
 }
 
 // noSuchTransaction is the cancelSessionErrorCode invalidTransactionId.

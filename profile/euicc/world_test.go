@@ -33,6 +33,7 @@ type world struct {
 	pki  *rsptest.PKI
 	chip *euicc.Chip
 	card *euicc.Card
+	cfg  euicc.ChipConfig  // of chip
 	key  *ecdsa.PrivateKey // of the chip
 
 	cla        byte // of the LPA's channel
@@ -40,6 +41,8 @@ type world struct {
 	challenges byte // makes transaction IDs
 	auth       *rsp.AuthenticateServerResponse
 	signature2 []byte
+
+	after func() // each command; nil: nothing
 }
 
 // newWorld makes a chip of the PKI's EUM and selects its ISD-R.
@@ -60,7 +63,7 @@ func newWorldOf(t testing.TB, pki *rsptest.PKI, identity *rsptest.Identity, chan
 	var err error
 	w.chip, err = euicc.NewChip(cfg)
 	require.NoError(t, err)
-	w.card = cfg.Card
+	w.card, w.cfg = cfg.Card, cfg
 	w.connect(t)
 	return w
 }
@@ -87,8 +90,17 @@ func isdr() []byte {
 }
 
 func (w *world) send(c apdu.Command) ([]byte, error) {
-	r, err := apdu.Send(context.Background(), w.chip, c) // examples have no test to ask
+	r, err := apdu.Send(context.Background(), w, c) // examples have no test to ask
 	return r.Data, err
+}
+
+// Transmit is the chip's, with after.
+func (w *world) Transmit(ctx context.Context, command []byte) ([]byte, error) {
+	r, err := w.chip.Transmit(ctx, command)
+	if w.after != nil {
+		w.after()
+	}
+	return r, err
 }
 
 // store sends b by STORE DATA and returns the whole answer.
