@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -82,7 +83,7 @@ func (d *device) explain(err error) error {
 		return fmt.Errorf("%s: %w", d.flags.card, err)
 	}
 	if d.card == nil {
-		return fmt.Errorf("%s: %w; where a registry's profile was opened, -registry and -registry-ca are needed again", d.flags.stateFile(), err)
+		return fmt.Errorf("%s: %w; a card that was used with -registry and -registry-ca needs them with every call", d.flags.stateFile(), err)
 	}
 	return fmt.Errorf("%s: %w", d.flags.stateFile(), err)
 }
@@ -100,8 +101,16 @@ func (d *device) opener(cfg *euicc.ChipConfig) error {
 	if err != nil {
 		return fmt.Errorf("-registry-ca: %w", err)
 	}
-	pool := x509.NewCertPool()
-	pool.AddCert(roots[len(roots)-1]) // of a whole chain, the root is the last
+	pool, found := x509.NewCertPool(), false
+	for _, c := range roots {
+		if bytes.Equal(c.RawIssuer, c.RawSubject) { // of a whole chain, the root alone
+			pool.AddCert(c)
+			found = true
+		}
+	}
+	if !found {
+		return fmt.Errorf("-registry-ca: %s has no root certificate", d.flags.registryCA)
+	}
 	if d.card, err = euicc.New(euicc.Config{ID: d.file.EID, Key: key, Registry: d.flags.registry}); err != nil {
 		return err
 	}

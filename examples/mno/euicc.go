@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"math/big"
 	"time"
 
@@ -21,10 +22,14 @@ import (
 )
 
 // makeEUICC makes the identity of an eUICC under the folder's EUM.
-func (f *flags) makeEUICC(ctx context.Context, stdout io.Writer) error {
+func (f *flags) makeEUICC(ctx context.Context, stdout io.Writer, log *slog.Logger) error {
 	dir := folder(f.certs)
-	if _, err := ensurePKI(f.certs, f.fqdn, time.Now()); err != nil {
+	made, err := ensurePKI(f.certs, f.fqdn, time.Now())
+	if err != nil {
 		return err
+	}
+	if made {
+		log.Info("a private PKI was made", "certificates", f.certs)
 	}
 	cis, err := dir.cis(f.testCI)
 	if err != nil {

@@ -159,7 +159,7 @@ func (f *flags) do(ctx context.Context, stdout, stderr io.Writer) error {
 		return err
 	}
 	if making {
-		return f.makeEUICC(ctx, stdout)
+		return f.makeEUICC(ctx, stdout, log)
 	}
 	s, err := f.open(ctx, log)
 	if err != nil {

@@ -26,7 +26,7 @@ func TestNamed(t *testing.T) {
 	require.Equal(t, "2.999.11", string(auth.OID))
 
 	alone := &pki.PKI{EUM: p.EUM, Start: start}
-	for eid, good := range map[string]bool{"89999901000000000000000000000019": true, pki.EID: false} {
+	for eid, good := range map[string]bool{"89999901000000000000000000000067": true, pki.EID: false} {
 		id, err := alone.EUICC(eid)
 		require.NoError(t, err)
 		_, err = v.EUICC(id.DER, p.EUM.DER, nil)
