@@ -59,9 +59,9 @@ type downloadResult struct {
 }
 
 func (d *device) download(ctx context.Context, args []string) error {
-	code, err := es9.ParseActivationCode(args[0])
+	code, err := d.code(ctx, args)
 	if err != nil {
-		return usageError{err}
+		return err
 	}
 	r, err := d.lpa.Download(ctx, code, func(es9.Metadata) (string, error) { return d.flags.code, nil })
 	var refused *es9.InstallationError
@@ -79,6 +79,23 @@ func (d *device) download(ctx context.Context, args []string) error {
 	m := r.Metadata
 	return d.print(downloadResult{m.ICCID, m.ServiceProvider, m.ProfileName, r.Unsent == nil},
 		fmt.Sprintf("%s installed, disabled: %s, %s\n", m.ICCID, shown(m.ServiceProvider), shown(m.ProfileName)))
+}
+
+// code is the activation code of the command line, or one that leaves it to the
+// default SM-DP+ what the eUICC may download (SGP.22 section 3.3).
+func (d *device) code(ctx context.Context, args []string) (es9.ActivationCode, error) {
+	if len(args) > 0 {
+		code, err := es9.ParseActivationCode(args[0])
+		if err != nil {
+			return code, usageError{err}
+		}
+		return code, nil
+	}
+	address, _, err := d.lpa.Addresses(ctx)
+	if err == nil && address == "" {
+		err = errors.New("the card has no default SM-DP+: give an activation code")
+	}
+	return es9.ActivationCode{Address: address}, err
 }
 
 type profileResult struct {

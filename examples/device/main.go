@@ -84,7 +84,8 @@ const usageText = `Usage: device COMMAND [flags]
 A device with a simulated eUICC, whose card mno euicc makes.
 
   info                       EID, addresses, public key
-  download ACTIVATION-CODE   download a profile from an SM-DP+ and install it
+  download [ACTIVATION-CODE] download a profile from an SM-DP+ and install it; without
+                             a code, what the default SM-DP+ has for this eUICC
   profiles                   list what is installed
   enable ICCID               put a profile into use
   disable [ICCID]            take it out of use
@@ -153,7 +154,7 @@ type command struct {
 func commands() map[string]command {
 	return map[string]command{
 		"info":          {0, 0, (*device).info},
-		"download":      {1, 1, (*device).download},
+		"download":      {0, 1, (*device).download},
 		"profiles":      {0, 0, (*device).profiles},
 		"enable":        {1, 1, (*device).enable},
 		"disable":       {0, 1, (*device).disable},

@@ -32,17 +32,19 @@ func once(t testing.TB, stdin string, args ...string) (code int, stdout, stderr 
 	return code, out.String(), log.String()
 }
 
-// programs is where examples/mno is built, once for all tests.
+// programs is where the other examples are built, once for all tests.
 var programs string
 
-var program = sync.OnceValues(func() (string, error) {
-	path := filepath.Join(programs, "mno")
-	out, err := exec.Command("go", "build", "-o", path, "../mno").CombinedOutput()
+var program = sync.OnceValues(func() (string, error) { return build("mno") })
+
+func build(name string) (string, error) {
+	path := filepath.Join(programs, name)
+	out, err := exec.Command("go", "build", "-o", path, "../"+name).CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("%w: %s", err, out)
 	}
 	return path, nil
-})
+}
 
 func TestMain(m *testing.M) {
 	var err error
@@ -72,6 +74,15 @@ func startMNO(t *testing.T, flags ...string) *operator {
 	require.NoError(t, err)
 	o := &operator{t: t, dir: t.TempDir(), flags: flags}
 	args := append([]string{"-json", "-data", filepath.Join(o.dir, "data"), "-es2", "127.0.0.1:0", "-es9", "127.0.0.1:0"}, flags...)
+	line := serve(t, path, args...)
+	require.NoError(t, json.Unmarshal(line, o))
+	return o
+}
+
+// serve runs a program that serves until the test ends, and returns the line that
+// it prints when it does.
+func serve(t *testing.T, path string, args ...string) []byte {
+	t.Helper()
 	cmd := exec.Command(path, args...)
 	var log bytes.Buffer
 	cmd.Stderr = &log
@@ -83,9 +94,8 @@ func startMNO(t *testing.T, flags ...string) *operator {
 		require.NoError(t, cmd.Wait(), "it ends when it is told to: %s", &log)
 	})
 	line, err := bufio.NewReader(stdout).ReadBytes('\n')
-	require.NoError(t, err, "%s", &log)
-	require.NoError(t, json.Unmarshal(line, o))
-	return o
+	require.NoError(t, err, "it ended before it served: %s", &log)
+	return line
 }
 
 func (o *operator) address() string { return strings.TrimPrefix(o.ES9, "https://") }
@@ -244,7 +254,7 @@ func TestUsage(t *testing.T) {
 		"nothing":               {nil, "Usage: device COMMAND"},
 		"unknown command":       {[]string{"fly"}, "fly"},
 		"unknown flag":          {[]string{"info", "-fly"}, "-fly"},
-		"download of nothing":   {[]string{"download"}, "other arguments"},
+		"download of two":       {[]string{"download", "a", "b"}, "other arguments"},
 		"two at once":           {[]string{"enable", "1", "2"}, "other arguments"},
 		"registry without root": {[]string{"info", "-registry", "iotregistry.example"}, "belong together"},
 		"root without registry": {[]string{"info", "-registry-ca", "x.pem"}, "belong together"},

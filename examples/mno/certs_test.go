@@ -58,6 +58,7 @@ func TestTestCI(t *testing.T) {
 		res, err := r.lpa(chip).Download(t.Context(), es9.ActivationCode{Address: r.FQDN, MatchingID: "TEST"}, nil)
 		require.NoError(t, err)
 		require.Equal(t, iccid, res.Metadata.ICCID)
+		require.Contains(t, r.log.String(), "public test CI")
 	})
 }
 

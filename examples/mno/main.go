@@ -84,7 +84,7 @@ func (f *flags) register(fs *flag.FlagSet) {
 	fs.StringVar(&f.clientCA, "es2-client-ca", "", "PEM `file` with the CAs of ES2+ client certificates; empty for tls-ca.pem of the certificates' folder")
 	fs.StringVar(&f.progress, "progress", "", "base `URL` of the registry, to be told over ES2+ what becomes of its orders; empty for not at all")
 	fs.StringVar(&f.progressCA, "progress-ca", "", "PEM `file` with the CA of that registry's server; empty for the system's")
-	fs.StringVar(&f.orders, "orders", "", "JSON `file` with orders to make at the start, for tests")
+	fs.StringVar(&f.orders, "orders", "", "JSON `file` with orders to make at the start, for tests; their activation codes are printed")
 	fs.BoolVar(&f.testCI, "test-ci", false, "allow certificates of GSMA's public test CI (SGP.26), of which everybody has the keys")
 	fs.BoolVar(&f.json, "json", false, "print the line that says where everything is as JSON")
 	fs.StringVar(&f.logFormat, "log-format", "text", "`format` of the log on standard error: text or json")

@@ -75,6 +75,9 @@ func (s *service) openServer(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if s.flags.testCI && refuseTestCI(cis) != nil {
+		s.log.Warn("the public test CI is trusted: anybody can make eUICCs that are served")
+	}
 	auth, err := s.folder.credential(ctx, "dpauth")
 	if err != nil {
 		return err
