@@ -30,6 +30,8 @@
 // The keys of GSMA's test CI (SGP.26) are published, so that anybody can make an
 // eUICC or an SM-DP+ of it: without -test-ci the program does not start with it.
 //
+// Orders are kept in memory and forgotten when the program ends.
+//
 // Send it SIGTERM or SIGINT to end it. Exit status 0 means that it ended so, 1
 // that something failed, 2 wrong usage.
 package main

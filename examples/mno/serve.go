@@ -22,7 +22,8 @@ import (
 const drainTime = 10 * time.Second
 
 // serve runs the SM-DP+ until ctx ends.
-func (s *service) serve(ctx context.Context, stdout io.Writer) error {
+func (s *service) serve(ctx context.Context, stdout io.Writer) (err error) {
+	defer func() { err = errors.Join(err, s.close()) }()
 	servers, err := s.listen(ctx)
 	if err != nil {
 		return err

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -25,18 +26,23 @@ type service struct {
 	engine *smdp.Engine
 	server *smdp.Server
 	orders []provisioned // of -orders
+	close  func() error  // the store; not nil
 }
 
 // open reads the certificates, or makes them, and the orders.
-func (f *flags) open(ctx context.Context, log *slog.Logger) (*service, error) {
-	s := &service{flags: f, log: log, folder: folder(f.certs)}
+func (f *flags) open(ctx context.Context, log *slog.Logger) (_ *service, err error) {
+	s := &service{flags: f, log: log, folder: folder(f.certs), close: func() error { return nil }}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.close())
+		}
+	}()
 	if _, err := (es9.ActivationCode{Address: f.fqdn}).Text(); err != nil {
 		return nil, usagef("-fqdn: %w", err)
 	}
 	if err := os.MkdirAll(f.data, 0o700); err != nil {
 		return nil, err
 	}
-	var err error
 	if s.made, err = ensurePKI(f.certs, f.fqdn, time.Now()); err != nil {
 		return nil, err
 	}
@@ -58,10 +64,11 @@ func (f *flags) open(ctx context.Context, log *slog.Logger) (*service, error) {
 }
 
 func (s *service) openEngine(ctx context.Context) error {
-	store, err := s.store()
+	store, end, err := s.store(ctx)
 	if err != nil {
 		return err
 	}
+	s.close = end
 	notify, err := s.news(ctx)
 	if err != nil {
 		return err

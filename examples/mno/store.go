@@ -1,7 +1,13 @@
 package main
 
-import "github.com/iotregistry/sdk/mno/smdp"
+import (
+	"context"
 
-// store opens what keeps the orders. This one forgets them when the program
-// ends.
-func (s *service) store() (smdp.Store, error) { return new(smdp.Memory), nil }
+	"github.com/iotregistry/sdk/mno/smdp"
+)
+
+// store opens what keeps the orders, and returns what closes it. This one forgets
+// them when the program ends.
+func (s *service) store(context.Context) (smdp.Store, func() error, error) {
+	return new(smdp.Memory), func() error { return nil }, nil
+}
