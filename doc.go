@@ -54,6 +54,8 @@
 //     [github.com/iotregistry/sdk/mno/smdp/smdpsql]: its orders in SQLite or
 //     PostgreSQL;
 //     [github.com/iotregistry/sdk/mno/smdp/smdptest]: checks for other stores;
+//     [github.com/iotregistry/sdk/mno/esipa]: ESipa of SGP.32, and an IoT profile
+//     assistant;
 //     [github.com/iotregistry/sdk/mno/mnosim]: an operator in a box;
 //     [github.com/iotregistry/sdk/mno/mnotest]: checks for other operators.
 //   - [github.com/iotregistry/sdk/registry]: the engine;
