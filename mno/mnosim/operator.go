@@ -47,7 +47,7 @@ type Config struct {
 // eUICCs have certificates of. It is safe for concurrent use and starts no
 // goroutines.
 type Operator struct {
-	pki    *pki
+	gsma   *gsma
 	engine *smdp.Engine
 	server *smdp.Server
 	es2    http.Handler
@@ -67,10 +67,10 @@ func New(cfg Config) (*Operator, error) {
 	if now == nil {
 		now = time.Now
 	}
-	if o.pki, err = newPKI(now()); err != nil {
+	if o.gsma, err = newGSMA(now()); err != nil {
 		return nil, err
 	}
-	o.pki.settings(&cfg.Server)
+	o.gsma.settings(&cfg.Server)
 	if o.server, err = smdp.NewServer(engine, cfg.Server); err != nil {
 		return nil, err
 	}
