@@ -45,11 +45,10 @@ type world struct {
 	key *ecdsa.PrivateKey
 	eim *eim.EIM
 
-	mu        sync.Mutex
-	now       time.Time
-	refuse    error // what the operator answers
-	events    []eim.Event
-	forwarded [][]byte
+	mu     sync.Mutex
+	now    time.Time
+	refuse error // what the operator answers
+	events []eim.Event
 }
 
 func newWorld(t testing.TB, edit func(*eim.Config)) *world {

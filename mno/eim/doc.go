@@ -18,6 +18,10 @@
 // most make a job fail, after [Config.Attempts] tries, and such a job is put right
 // by a signed result that comes later.
 //
+// For the same reason whoever knows an EID is told what its device is to do, an
+// activation code included. Have orders name the EID: an SM-DP+ then gives the
+// profile to no other eUICC.
+//
 // A package of operations carries a counter, which eUICCs let only grow. It is
 // stored with the signed package before a device sees it, and never used for
 // anything else. An eUICC that refuses a package as a replay has carried it out

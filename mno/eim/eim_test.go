@@ -255,6 +255,22 @@ func TestExhausted(t *testing.T) {
 	require.Equal(t, eim.Succeeded, w.news()[0].Job.State, "a download needs none")
 }
 
+// The eUICC has used the counter up, as turns out after something was asked for.
+func TestExhaustedMeanwhile(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	c := w.registered(1)
+	c.manage(eim.List{})
+	c.manage(eim.List{})
+	c.trigger(eim.Download{ActivationCode: code, Enable: true})
+	require.NoError(t, w.eim.Register(t.Context(), eim.EUICC{EID: c.eid, Counter: eim.MaxCounter}))
+	c.work()
+	news := w.news()
+	require.Len(t, news, 3)
+	require.Equal(t, []eim.State{eim.Failed, eim.Failed, eim.Succeeded}, []eim.State{news[0].Job.State, news[1].Job.State, news[2].Job.State})
+	require.Contains(t, news[2].Job.Failure, "not enabled")
+}
+
 func TestHistoryIsBounded(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, func(c *eim.Config) { c.MaxHistory = 3 })

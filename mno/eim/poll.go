@@ -94,11 +94,25 @@ func (e *EIM) prepare(ctx context.Context, device eid.ID, p esipa.Poll) (Record,
 			}
 			r.Queue, r.Stale, r.Renewed = append(r.Queue, job), false, job.Added
 		}
-		if r.Certificate == nil || len(r.Queue) == 0 {
-			return true, nil
-		}
-		return true, e.ready(r, &r.Queue[0])
+		return true, e.readyFirst(ctx, r)
 	})
+}
+
+// readyFirst makes the first job ready. Those that no counter is left for fail;
+// that is when the eUICC turned out to have used more than was known.
+func (e *EIM) readyFirst(ctx context.Context, r *Record) error {
+	for r.Certificate != nil && len(r.Queue) > 0 {
+		j := &r.Queue[0]
+		err := e.ready(r, j)
+		if !errors.Is(err, ErrExhausted) {
+			return err
+		}
+		j.Failure = "the counter for this eUICC is used up"
+		if err := e.end(ctx, r, j, Failed, nil, nil); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // ready makes a job one that can be given.
