@@ -61,7 +61,6 @@ func TestResultsOfNoUse(t *testing.T) {
 		"refusal of another eIM":       c.encode(&rsp.EUICCPackageResult{Unsigned: &rsp.EUICCPackageErrorUnsigned{EIMID: "other", EIMTransactionID: id}}),
 		"unsigned, of no job":          c.encode(&rsp.EUICCPackageResult{Unsigned: &rsp.EUICCPackageErrorUnsigned{EIMID: eimID}}),
 		"device's word, of no job":     failure([]byte{1}, rsp.ResultUndefined),
-		"device's word, of nothing":    failure(nil, rsp.ResultUndefined),
 		"a receipt for a package":      c.encode(c.receipt(id, nil)),
 		"results that nobody wanted":   c.encode(&rsp.IPAEUICCDataResponse{Data: &rsp.IPAEUICCData{EIMTransactionID: id}}),
 		"certificates, again":          c.encode(&rsp.IPAEUICCDataResponse{Data: &rsp.IPAEUICCData{EUICCCertificate: other.id.DER, EUMCertificate: other.eum}}),
@@ -244,7 +243,7 @@ func TestUnsignedFailures(t *testing.T) {
 	id := ids(t, c.manage(eim.Disable{ICCID: iccid}))
 	first := c.poll()
 	for i, object := range [][]byte{
-		failure(id, rsp.ResultUnknownPackage),
+		failure(nil, rsp.ResultInvalidFormat),
 		c.encode(&rsp.EUICCPackageResult{Unsigned: &rsp.EUICCPackageErrorUnsigned{EIMID: eimID, EIMTransactionID: id, Code: ptr(rsp.PackageUndefined)}}),
 		c.encode(noDownload(id)),
 	} {

@@ -132,10 +132,28 @@ func (e *EIM) take(ctx context.Context, device eid.ID, m *rsp.EIMPackageResult) 
 	case m.Trigger != nil:
 		return e.downloadResult(ctx, device, m.Trigger)
 	case m.Error != nil:
-		why := "the device could not use it: " + m.Error.Code.String()
-		return nil, e.unproven(ctx, device, m.Error.EIMTransactionID, why)
+		return nil, e.unusable(ctx, device, m.Error)
 	}
 	return nil, useless("a kind that is not known here")
+}
+
+// unusable takes a device's word that it could do nothing with what it was given.
+// Where it could not read it, it does not know which job that was.
+func (e *EIM) unusable(ctx context.Context, device eid.ID, m *rsp.EIMPackageResultFailure) error {
+	id := m.EIMTransactionID
+	if id == nil {
+		r, err := e.cfg.Store.Find(ctx, device)
+		if err != nil && !errors.Is(err, ErrNotFound) {
+			return err
+		}
+		if len(r.Queue) == 0 {
+			return useless("there is nothing that the device has to do")
+		}
+		if id, err = rsp.ParseTransactionID(r.Queue[0].ID); err != nil {
+			return fmt.Errorf("eim: stored record: %w", err)
+		}
+	}
+	return e.unproven(ctx, device, id, "the device could not use it: "+m.Code.String())
 }
 
 // unproven takes a failure that nobody has signed: the job is given again, and
