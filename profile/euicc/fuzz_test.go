@@ -9,6 +9,7 @@ import (
 	"github.com/iotregistry/sdk/internal/apdu"
 	"github.com/iotregistry/sdk/internal/rsp"
 	"github.com/iotregistry/sdk/internal/rsp/rsptest"
+	"github.com/iotregistry/sdk/profile/euicc"
 )
 
 // split turns the fuzzer's bytes into commands: a length byte before each.
@@ -61,6 +62,9 @@ func FuzzTransmit(f *testing.F) {
 // by whoever asked. The chip is in the middle of a download.
 func FuzzES10(f *testing.F) {
 	base := newWorld(f)
+	m := newManager(f, base, "eim.example.com")
+	data := m.data(f)
+	base.cfg.EIMs = [][]byte{object(f, data)}
 	for _, m := range []rsp.Message{
 		base.authRequest(f), &rsp.GetEUICCInfo1Request{}, &rsp.GetEUICCInfo2Request{}, &rsp.GetEUICCChallengeRequest{},
 		&rsp.GetEIDRequest{TagList: []byte{0x5A}}, &rsp.ConfiguredAddressesRequest{}, &rsp.SetDefaultSMDPRequest{Address: address},
@@ -68,6 +72,12 @@ func FuzzES10(f *testing.F) {
 		&rsp.NotificationSentRequest{SeqNumber: 1}, &rsp.EnableProfileRequest{Profile: rsp.ProfileID{ICCID: ptr(iccid)}},
 		&rsp.DisableProfileRequest{Profile: rsp.ProfileID{ICCID: ptr(iccid)}}, &rsp.DeleteProfileRequest{Profile: rsp.ProfileID{ICCID: ptr(iccid)}},
 		&rsp.SetNicknameRequest{ICCID: iccid, Nickname: "n"}, &rsp.CancelSessionRequest{TransactionID: rsp.TransactionID{1}},
+		&rsp.RetrieveNotificationsRequest{PackageResults: true}, &rsp.GetCertsRequest{}, &rsp.GetEIMConfigurationDataRequest{EIMID: ptr(m.id)},
+		&rsp.AddInitialEIMRequest{EIMs: []rsp.EIMConfigurationData{data}}, &rsp.EUICCMemoryResetRequest{Options: rsp.ResetOperational},
+		&rsp.EUICCMemoryResetIoTRequest{Options: rsp.ResetOperational | rsp.ResetEIMs | rsp.ResetImmediateEnable},
+		&rsp.ConfigureImmediateProfileEnablingRequest{Enable: true}, &rsp.ImmediateEnableRequest{}, &rsp.ProfileRollbackRequest{},
+		m.sign(f, m.order([]rsp.PSMO{listing(), enable(iccid, true), disable(iccid), erase(iccid)}, nil)),
+		m.sign(f, m.order(nil, []rsp.ECO{{Add: &data}, {Update: &data}, {List: &rsp.Empty{}}, {Delete: &rsp.ECODelete{EIMID: m.id}}})),
 	} {
 		b, err := rsp.Encode(m)
 		require.NoError(f, err)
@@ -78,7 +88,9 @@ func FuzzES10(f *testing.F) {
 		f.Add(s, uint16(i))
 	}
 	f.Fuzz(func(t *testing.T, b []byte, segments uint16) {
-		w := newWorldOf(t, base.pki, &rsptest.Identity{DER: base.auth.OK.EUICCCertificate, Key: base.key})
+		w := newWorldOf(t, base.pki, &rsptest.Identity{DER: base.auth.OK.EUICCCertificate, Key: base.key}, func(c *euicc.ChipConfig) {
+			c.EIMs = base.cfg.EIMs
+		})
 		s := w.bind(t, w.prepare(t, nil), newOrder(t, iccid, []byte("opaque")))
 		for _, segment := range s[:int(segments)%len(s)] {
 			_, err := w.store(t, segment)
