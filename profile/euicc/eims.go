@@ -257,7 +257,7 @@ func (c *Chip) deleteEIM(id string) rsp.EIMResult {
 }
 
 // updateEIM is the operation of a package. The token stays for as long as the
-// association does, and the counter goes back with a new key only: what was
+// association does, and the counter goes back with another key only: what was
 // signed with the old one is worth nothing then.
 func (c *Chip) updateEIM(data *rsp.EIMConfigurationData) rsp.EIMResult {
 	old := c.findEIM(data.EIMID)
@@ -270,11 +270,9 @@ func (c *Chip) updateEIM(data *rsp.EIMConfigurationData) rsp.EIMResult {
 		return rsp.EIMCounterOutOfRange
 	case data.CIKeyID != nil && !c.signsFor(data.CIKeyID):
 		return rsp.EIMCIKeyUnknown
-	case data.Counter != nil && *data.Counter < old.counter && data.SigningKey == nil:
-		return rsp.EIMCommandError
 	}
 	e := old.updated(data)
-	if e == nil {
+	if e == nil || e.counter < old.counter && e.key.Equal(old.key) {
 		return rsp.EIMCommandError
 	}
 	list := slices.Clone(c.eims)

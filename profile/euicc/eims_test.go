@@ -368,7 +368,10 @@ func TestUpdatedEIM(t *testing.T) {
 		"an unknown CI":      {func(d *rsp.EIMConfigurationData) { d.CIKeyID = []byte{1} }, "update ciPKUnknown"},
 		"too large":          {func(d *rsp.EIMConfigurationData) { d.Counter = ptr(int64(maxCounter + 1)) }, "update counterValueOutOfRange"},
 		"back, the key kept": {func(d *rsp.EIMConfigurationData) { d.Counter = ptr(int64(0)) }, "update commandError"},
-		"no key":             {func(d *rsp.EIMConfigurationData) { d.SigningKey = &rsp.EIMKey{PublicKey: []byte{0x30, 0}} }, "update commandError"},
+		"back, the same key": {func(d *rsp.EIMConfigurationData) {
+			d.Counter, d.SigningKey = ptr(int64(0)), &rsp.EIMKey{PublicKey: spki(t, m.key)}
+		}, "update commandError"},
+		"no key": {func(d *rsp.EIMConfigurationData) { d.SigningKey = &rsp.EIMKey{PublicKey: []byte{0x30, 0}} }, "update commandError"},
 		"too long": {func(d *rsp.EIMConfigurationData) {
 			d.TLSKey = &rsp.EIMKey{PublicKey: bertlv.Append(nil, 0x30, bertlv.Append(nil, 0x04, make([]byte, 16000)))}
 			d.SigningKey = &rsp.EIMKey{PublicKey: spki(t, m.key)}
@@ -381,6 +384,11 @@ func TestUpdatedEIM(t *testing.T) {
 			require.Equal(t, before, known(t, m.world, nil), rule)
 		}
 	}
+	large := bertlv.Append(nil, 0x30, bertlv.Append(nil, 0x04, make([]byte, 16300)))
+	other := newManager(t, m.world, "other").data(t)
+	other.TLSKey = &rsp.EIMKey{PublicKey: large}
+	full := update(func(d *rsp.EIMConfigurationData) { d.TLSKey = &rsp.EIMKey{PublicKey: large} })
+	require.Equal(t, "add ok, update undefinedError", m.configure(t, rsp.ECO{Add: &other}, full), "there is no code for want of memory")
 	require.Equal(t, "update ok", m.configure(t, update(func(d *rsp.EIMConfigurationData) {
 		d.FQDN, d.IDType, d.Protocols, d.IndirectDownload = ptr("new"), ptr(rsp.EIMIDOID), ptr(rsp.EIMRetrieveHTTPS), true
 		d.CIKeyID, d.Proprietary = m.pki.CI.Certificate.SubjectKeyId, []rsp.VendorData{}
@@ -404,6 +412,19 @@ func TestUpdatedEIM(t *testing.T) {
 	m.key, m.counter = next, 0
 	require.Equal(t, "list of 0", m.do(t, listing()), "with a new key counters begin anew")
 	require.Equal(t, "refused: replayError", said(m.send(t, m.sign(t, func() *rsp.EUICCPackageRequest { m.counter = 0; return m.order(nil, []rsp.ECO{}) }()))))
+}
+
+// An eIM that leaves and comes back in one package does not have it carried out
+// twice, though it asks for a counter of zero.
+func TestEIMAddedAgain(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	m := newManager(t, w, "eim.example.com")
+	data := m.data(t)
+	require.Nil(t, es10[rsp.AddInitialEIMResponse](t, w, &rsp.AddInitialEIMRequest{EIMs: []rsp.EIMConfigurationData{data}}).Error)
+	q := m.sign(t, m.order(nil, []rsp.ECO{{Delete: &rsp.ECODelete{EIMID: m.id}}, {Add: &data}}))
+	require.Equal(t, "delete lastEimDeleted, add ok", said(m.send(t, q)))
+	require.Equal(t, "refused: replayError", said(m.send(t, q)))
 }
 
 func TestGetCerts(t *testing.T) {

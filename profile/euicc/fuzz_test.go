@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/iotregistry/sdk/internal/apdu"
+	"github.com/iotregistry/sdk/internal/bertlv"
 	"github.com/iotregistry/sdk/internal/rsp"
 	"github.com/iotregistry/sdk/internal/rsp/rsptest"
 	"github.com/iotregistry/sdk/profile/euicc"
@@ -55,6 +56,67 @@ func FuzzTransmit(f *testing.F) {
 			require.LessOrEqual(t, len(r), 256+2+len(b), "as long as Le at most, which has two bytes for long commands only")
 		}
 		require.Empty(t, w.chip.Profiles(), "nobody has signed one")
+	})
+}
+
+// FuzzPackage: whatever an eIM signs, the chip has an answer that it has signed,
+// and can go on from its state. Nothing is done twice.
+func FuzzPackage(f *testing.F) {
+	base := newManager(f, newWorld(f), "eim.example.com")
+	data := base.data(f)
+	base.cfg.EIMs = [][]byte{object(f, data)}
+	id, err := rsp.ParseEID(rsptest.EID)
+	require.NoError(f, err)
+	head := func(counter byte) []byte {
+		b := bertlv.Append(nil, 0x80, []byte(base.id))
+		return bertlv.Append(bertlv.Append(b, 0x5A, id[:]), 0x81, []byte{counter})
+	}
+	for _, q := range []*rsp.EUICCPackageRequest{
+		base.order([]rsp.PSMO{listing(), {GetRAT: &rsp.Empty{}}, disable(iccid), enable(second, true), erase(iccid)}, nil),
+		base.order([]rsp.PSMO{enable(second, true), {SetFallback: &rsp.PSMOProfile{ICCID: iccid}}}, nil),
+		base.order([]rsp.PSMO{{ConfigureImmediate: &rsp.ConfigureImmediateProfileEnablingRequest{Enable: true}}, {SetDefaultSMDP: &rsp.PSMOAddress{Address: "x"}}}, nil),
+		base.order(nil, []rsp.ECO{{List: &rsp.Empty{}}, {Delete: &rsp.ECODelete{EIMID: base.id}}, {Add: &data}, {Update: &data}}),
+		base.order(nil, []rsp.ECO{{Update: &data}, {Delete: &rsp.ECODelete{EIMID: "x"}}}),
+	} {
+		q.Signed.EIMTransactionID, q.Signed.Counter = nil, 1
+		b, err := rsp.Encode(&q.Signed)
+		require.NoError(f, err)
+		t, err := bertlv.Parse(b)
+		require.NoError(f, err)
+		f.Add(t.Value[len(head(1)):])
+	}
+	f.Fuzz(func(t *testing.T, operations []byte) {
+		m := *base
+		m.world = newWorldOf(t, base.pki, &rsptest.Identity{DER: base.cfg.Certificate, Key: base.world.key}, func(c *euicc.ChipConfig) {
+			c.EIMs = base.cfg.EIMs
+		})
+		m.install(t, newOrder(t, iccid, nil))
+		m.install(t, newOrder(t, second, nil))
+		m.enable(t, iccid)
+		text := bertlv.Append(nil, 0x30, head(1), operations)
+		signature, err := rsp.Sign(nil, m.key, append(bytes.Clone(text), 0x84, 1, 0))
+		require.NoError(t, err)
+		request := bertlv.Append(nil, 0xBF51, text, bertlv.Append(nil, 0x5F37, signature))
+		answer, err := m.store(t, request)
+		if err != nil {
+			return // it is no package
+		}
+		r, err := rsp.Decode[rsp.EUICCPackageResult](answer)
+		require.NoError(t, err)
+		require.NotNil(t, r.Signed)
+		m.check(t, r)
+		cfg := m.cfg
+		cfg.State, err = m.chip.Snapshot()
+		require.NoError(t, err)
+		m.chip, err = euicc.NewChip(cfg)
+		require.NoError(t, err)
+		m.connect(t)
+		require.Equal(t, []rsp.EUICCPackageResult{*r}, results(t, m.world))
+		answer, err = m.store(t, request)
+		require.NoError(t, err)
+		r, err = rsp.Decode[rsp.EUICCPackageResult](answer)
+		require.NoError(t, err)
+		require.Nil(t, r.Signed, "it is carried out once")
 	})
 }
 
