@@ -261,6 +261,57 @@ func TestMemoryReset(t *testing.T) {
 	require.Nil(t, r.ImmediateEnableResult)
 }
 
+// Power is lost in a command, before it or after: it has taken effect as a whole,
+// or not at all.
+func TestPowerLossOfIoT(t *testing.T) {
+	t.Parallel()
+	for rule, c := range map[string]struct {
+		before  func(t *testing.T, m *manager)
+		command func(m *manager) rsp.Message
+	}{
+		"AddInitialEim": {func(t *testing.T, m *manager) { resetIoT(t, m.world, rsp.ResetEIMs) }, func(m *manager) rsp.Message {
+			return &rsp.AddInitialEIMRequest{EIMs: []rsp.EIMConfigurationData{m.data(t)}}
+		}},
+		"ConfigureImmediateProfileEnabling": {func(t *testing.T, m *manager) { resetIoT(t, m.world, rsp.ResetEIMs) }, func(*manager) rsp.Message {
+			return &rsp.ConfigureImmediateProfileEnablingRequest{Enable: true}
+		}},
+		"ImmediateEnable": {func(t *testing.T, m *manager) {
+			m.do(t, rsp.PSMO{ConfigureImmediate: &rsp.ConfigureImmediateProfileEnablingRequest{Enable: true}})
+			m.install(t, newOrder(t, second, nil))
+		}, func(*manager) rsp.Message { return &rsp.ImmediateEnableRequest{} }},
+		"eUICCMemoryReset":           {nil, func(*manager) rsp.Message { return &rsp.EUICCMemoryResetRequest{Options: rsp.ResetOperational} }},
+		"eUICCMemoryReset of SGP.32": {nil, func(*manager) rsp.Message { return &rsp.EUICCMemoryResetIoTRequest{Options: rsp.ResetEIMs} }},
+		"RemoveNotificationFromList": {func(t *testing.T, m *manager) { m.do(t, listing()) }, func(m *manager) rsp.Message {
+			return &rsp.NotificationSentRequest{SeqNumber: results(t, m.world)[0].Signed.Data.SeqNumber}
+		}},
+	} {
+		for _, done := range []bool{false, true} {
+			w := newWorld(t)
+			w.install(t, newOrder(t, iccid, nil))
+			m := managed(t, w)
+			if c.before != nil {
+				c.before(t, m)
+			}
+			b, err := rsp.Encode(c.command(m))
+			require.NoError(t, err)
+			before, err := w.chip.Snapshot()
+			require.NoError(t, err)
+			w.chip.SetFaults(euicc.Faults{RemoveAt: 1, RemoveDone: done})
+			_, err = w.store(t, b)
+			require.ErrorIs(t, err, euicc.ErrRemoved, rule)
+			w.chip.SetFaults(euicc.Faults{})
+			w.chip.Reset()
+			after, err := w.chip.Snapshot()
+			require.NoError(t, err)
+			require.Equal(t, !done, string(before) == string(after), rule)
+			cfg := w.cfg
+			cfg.State = after
+			_, err = euicc.NewChip(cfg)
+			require.NoError(t, err, rule)
+		}
+	}
+}
+
 func TestFaultsOfIoT(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
