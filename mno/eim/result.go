@@ -143,10 +143,12 @@ func (e *EIM) unusable(ctx context.Context, device eid.ID, m *rsp.EIMPackageResu
 	id := m.EIMTransactionID
 	if id == nil {
 		r, err := e.cfg.Store.Find(ctx, device)
-		if err != nil && !errors.Is(err, ErrNotFound) {
+		switch {
+		case errors.Is(err, ErrNotFound):
+			return esipa.ErrUnknownEID
+		case err != nil:
 			return err
-		}
-		if len(r.Queue) == 0 {
+		case len(r.Queue) == 0:
 			return useless("there is nothing that the device has to do")
 		}
 		if id, err = rsp.ParseTransactionID(r.Queue[0].ID); err != nil {
