@@ -244,6 +244,9 @@ func TestExhausted(t *testing.T) {
 	c := w.registered(1)
 	require.NoError(t, w.eim.Register(t.Context(), eim.EUICC{EID: c.eid, Counter: eim.MaxCounter - 2}))
 	c.manage(eim.List{})
+	c.poll()
+	require.NoError(t, w.eim.Register(t.Context(), eim.EUICC{EID: c.eid, Counter: 3}))
+	require.Equal(t, int64(eim.MaxCounter-1), c.status().Counter, "never lowered")
 	c.trigger(eim.Download{ActivationCode: code, Enable: true})
 	for range 2 {
 		_, err := w.eim.Manage(t.Context(), c.eid, eim.List{})
