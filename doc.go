@@ -49,6 +49,8 @@
 //   - [github.com/iotregistry/sdk/mno]: orders, states, errors;
 //     [github.com/iotregistry/sdk/mno/es2]: ES2+ of SGP.22;
 //     [github.com/iotregistry/sdk/mno/es9]: ES9+ and a local profile assistant;
+//     [github.com/iotregistry/sdk/mno/esipa]: ESipa of SGP.32, and the assistant
+//     of devices without a user;
 //     [github.com/iotregistry/sdk/mno/smdp]: an SM-DP+: its order book, and
 //     bound profile packages for eUICCs;
 //     [github.com/iotregistry/sdk/mno/smdp/smdpsql]: its orders in SQLite or

@@ -34,6 +34,7 @@ type InstallationError struct {
 	Reason  string // errorReason, in SGP.22's words
 	Code    int    // errorReason
 	Details []byte // what the eUICC's profile interpreter says; may be nil
+	Receipt []byte // ProfileInstallationResult, BF37, as the eUICC has signed it
 }
 
 // Error gives the step and the reason.
@@ -45,6 +46,7 @@ func (e *InstallationError) Error() string {
 type Result struct {
 	Metadata Metadata
 	AID      []byte // of the profile's security domain
+	Receipt  []byte // ProfileInstallationResult, BF37, as the eUICC has signed it
 
 	// Unsent is why the SM-DP+ has not been told, nil where it has. The profile
 	// is there all the same; ProcessNotifications tries again.
@@ -338,7 +340,7 @@ func (d *download) report(ctx context.Context) (Result, error) {
 	unsent := d.lpa.deliver(ctx, d.card, server, d.result.Raw, &data.Notification)
 	if f := data.Error; f != nil {
 		return Result{Unsent: unsent}, &InstallationError{ICCID: d.metadata.ICCID, Step: f.Command.String(),
-			Reason: f.Reason.String(), Code: int(f.Reason), Details: f.SIMAResponse}
+			Reason: f.Reason.String(), Code: int(f.Reason), Details: f.SIMAResponse, Receipt: d.result.Raw}
 	}
-	return Result{AID: data.Success.AID, Unsent: unsent}, nil
+	return Result{AID: data.Success.AID, Receipt: d.result.Raw, Unsent: unsent}, nil
 }

@@ -104,6 +104,20 @@ func (l *LPA) dial(address string) (Backend, error) {
 	return b, nil
 }
 
+// Command has the eUICC carry out a function of ES10 that has no method here,
+// such as one of SGP.32. Command and answer are the function's DER objects, which
+// are not looked into; name is what errors call it. Where the eUICC refuses by a
+// status word or does not answer, the error is a [*CardError].
+func (l *LPA) Command(ctx context.Context, name string, command []byte) (answer []byte, err error) {
+	err = l.with(ctx, func(c *channel) error {
+		if answer, err = c.store(ctx, command); err != nil {
+			return &CardError{Function: name, Err: err}
+		}
+		return nil
+	})
+	return answer, err
+}
+
 // EID returns the eUICC's identifier, 32 digits.
 func (l *LPA) EID(ctx context.Context) (string, error) {
 	var eid string

@@ -90,7 +90,7 @@ func (c *Chip) execute(b []byte) apdu.Response {
 			return status(apdu.WrongCLA)
 		}
 		if command.INS == insSelect {
-			return ch.selectApplication(command)
+			return c.selectApplication(ch, command)
 		}
 		return c.manageChannel(command)
 	}
@@ -131,7 +131,7 @@ func (c *Chip) manageChannel(command apdu.Command) apdu.Response {
 
 // selectApplication knows the ISD-R alone. The channel keeps what was selected
 // where another is asked for.
-func (ch *channel) selectApplication(command apdu.Command) apdu.Response {
+func (c *Chip) selectApplication(ch *channel, command apdu.Command) apdu.Response {
 	switch {
 	case command.P1 != 4 || command.P2&^0x0C != 0:
 		return status(apdu.WrongP1P2)
@@ -144,7 +144,7 @@ func (ch *channel) selectApplication(command apdu.Command) apdu.Response {
 	if command.P2 == 0x0C { // no answer wanted
 		return status(apdu.OK)
 	}
-	return ch.reply(bertlv.Append(nil, 0x6F, bertlv.Append(nil, 0x84, isdr())))
+	return ch.reply(bertlv.Append(nil, 0x6F, bertlv.Append(nil, 0x84, isdr()), c.iotTemplate()))
 }
 
 // reply keeps the answer until it is fetched. Nothing goes with the first 61xx:

@@ -41,7 +41,8 @@ func TestStatusWords(t *testing.T) {
 		commands []string
 		want     string
 	}{
-		{"SELECT with an answer", []string{selectISDR}, "6114"},
+		{"SELECT with an answer", []string{selectISDR}, "6119"},
+		{"which says that no profile is enabled", []string{selectISDR, "80c0000019"}, "6f178410a0000005591010ffffffff8900000100e1038001009000"},
 		{"SELECT without", []string{"00a4040c10 a0000005591010ffffffff8900000100"}, "9000"},
 		{"SELECT of what is not there", []string{"00a4040005 a000000559"}, "6a82"},
 		{"SELECT by number", []string{"00a40000023f00"}, "6a86"},
@@ -55,7 +56,7 @@ func TestStatusWords(t *testing.T) {
 		{"the next piece", []string{selectISDR, "80e2910006" + eidRequest, "80c0000003", "80c0000012"}, eidAnswer[6:] + "9000"},
 		{"a Le with the command changes nothing", []string{selectISDR, "80e2910006" + eidRequest + "00"}, "6115"},
 		{"nothing to fetch", []string{selectISDR, "80e2910006" + eidRequest, "80c0000015", "80c0000015"}, "6985"},
-		{"another command drops the answer", []string{selectISDR, "80e2910006" + eidRequest, selectISDR, "80c0000014", "80c0000015"}, "6985"},
+		{"another command drops the answer", []string{selectISDR, "80e2910006" + eidRequest, selectISDR, "80c0000019", "80c0000015"}, "6985"},
 		{"GET RESPONSE without a length", []string{selectISDR, "80c00000"}, "6700"},
 		{"GET RESPONSE with parameters", []string{selectISDR, "80c0000115"}, "6a86"},
 		{"the ISD-R is not selected", []string{"80e2910006" + eidRequest}, "6985"},

@@ -54,6 +54,12 @@ type ChipConfig struct {
 	Issuer string
 	Trust  func(chain []*x509.Certificate) error
 
+	// EIMs are the eIMs that the maker puts in, each an EimConfigurationData of
+	// SGP.32 in DER with counter and signing key; nil is none. An association
+	// token is -1, for one to be drawn, or what maker and eIM have agreed upon, at
+	// most 2^31. State has its own.
+	EIMs [][]byte
+
 	// State is from Snapshot, of a chip with the same EID and a Card with the same
 	// ID and key; nil is a new chip. The Card given with it may not have taken any
 	// profile yet.
@@ -82,9 +88,16 @@ type Chip struct {
 	pending  []notification // the oldest first
 	sequence int64          // of the newest notification
 	smdp     string         // default SM-DP+
-	changed  uint64         // grows whenever kept, profiles, pending, sequence or smdp change
-	shown    []byte         // metadata the user has agreed to; nil: any
-	failure  error          // why the last package was not installed
+	changed  uint64         // grows with whatever is in a state
+
+	eims      []*eim
+	tokens    int64                    // the newest association token
+	results   []rsp.EUICCPackageResult // signed, not yet acknowledged, the oldest first
+	immediate immediate
+	back      *rollback // nil: none is allowed
+	fresh     *fresh    // nil: nothing was installed in this session
+	shown     []byte    // metadata the user has agreed to; nil: any
+	failure   error     // why the last package was not installed
 }
 
 // NewChip returns a chip without profiles, or with those of cfg.State. Its error
@@ -116,10 +129,13 @@ func NewChip(cfg ChipConfig) (*Chip, error) {
 	}
 	c.verifier = cert.Verifier{CIs: cfg.CIs, Now: cfg.Now}
 	c.cfg.State = nil // its keys are not to be had twice
-	if cfg.State != nil {
-		if err := c.restore(cfg.State); err != nil {
-			return nil, err
-		}
+	if cfg.State == nil {
+		err = c.provision(cfg.EIMs)
+	} else {
+		err = c.restore(cfg.State)
+	}
+	if err != nil {
+		return nil, err
 	}
 	return c, nil
 }
@@ -205,7 +221,7 @@ func (c *Chip) Reset() {
 func (c *Chip) loseVolatile() {
 	c.channels = [channelCount]channel{}
 	c.session = session{}
-	c.shown = nil
+	c.shown, c.fresh = nil, nil
 }
 
 // ShowMetadata tells the chip which metadata (StoreMetadataRequest, DER) the user

@@ -28,8 +28,8 @@ func with[Q any, P interface {
 	}
 }
 
-// function finds what a request's tag stands for (SGP.22 section 5.7), nil for
-// nothing.
+// function finds what a request's tag stands for (SGP.22 section 5.7, SGP.32
+// section 5.9), nil for nothing.
 func (c *Chip) function(tag bertlv.Tag) function {
 	switch tag {
 	case 0xBF20:
@@ -67,7 +67,7 @@ func (c *Chip) function(tag bertlv.Tag) function {
 	case 0xBF41:
 		return with(c.cancelSession)
 	}
-	return nil
+	return c.functionIoT(tag)
 }
 
 const tagGetRAT bertlv.Tag = 0xBF43
@@ -119,6 +119,7 @@ func (c *Chip) info2() *rsp.EUICCInfo2 {
 		ProfileVersion: version(2, 3, 1), SVN: c.info.SVN, Firmware: version(1, 0, 0),
 		ExtCardResource: resources, VerifyKeys: c.info.VerifyKeys, SignKeys: c.info.SignKeys,
 		PPVersion: version(1, 0, 0), SASNumber: "SIMULATED",
+		Received: rsp.Received{Extra: iotInfo()},
 	}
 	if len(c.profiles) < c.cfg.MaxProfiles {
 		info.RSPCapability |= rsp.AdditionalProfile
@@ -136,7 +137,7 @@ func (c *Chip) getChallenge(*rsp.GetEUICCChallengeRequest) (rsp.Message, error) 
 	if _, err := io.ReadFull(c.cfg.Random, challenge); err != nil {
 		return nil, fmt.Errorf("%w: %w", errInternal, err)
 	}
-	c.session, c.shown = session{challenge: challenge}, nil
+	c.session, c.shown, c.fresh = session{challenge: challenge}, nil, nil
 	return &rsp.GetEUICCChallengeResponse{Challenge: challenge}, nil
 }
 

@@ -8,7 +8,7 @@ import (
 )
 
 // Faults makes a chip misbehave. The zero value is a good one. The numbers are
-// those of SGP.22; others are sent as they are, up to 32767.
+// those of SGP.22 where nothing else is said; others are sent as they are, up to 32767.
 type Faults struct {
 	Authenticate int // authenticateErrorCode of AuthenticateServer: 1 to 7, 127
 	Prepare      int // downloadErrorCode of PrepareDownload: 1 to 5, 127
@@ -16,6 +16,22 @@ type Faults struct {
 	Enable       int // enableResult: 1 to 5, 127
 	Disable      int // disableResult: 1 to 3, 5, 127
 	Delete       int // deleteResult: 1 to 3, 127
+
+	// The numbers of SGP.32.
+	AddInitialEIM      int // addInitialEimError: 1, 2, 3, 5, 6, 7, 127
+	Package            int // euiccPackageErrorCode, signed: 3, 4, 6, 15, 104, 127
+	PackageUnsigned    int // euiccPackageUnsignedErrorCode: 15, 127
+	GetCerts           int // getCertsError: 1, 127
+	MemoryReset        int // resetResult of both functions: 1, 5, 104, 127
+	ResetEIMs          int // resetEimResult: 1, 2, 127
+	ResetImmediate     int // resetImmediateEnableConfigResult: 1, 127
+	ConfigureImmediate int // configImmediateEnableResult: 1, 2, 127
+	ImmediateEnable    int // immediateEnableResult: 1, 4, 5, 127
+	Rollback           int // cmdResult of ProfileRollback: 1, 5, 7, 127
+
+	// Operation ends the next eUICC packages at an operation of theirs. Enable,
+	// Disable and Delete are for those of packages too.
+	Operation *OperationFault
 
 	// Install ends the next packages at a command of theirs.
 	Install *InstallFault
@@ -43,11 +59,22 @@ type InstallFault struct {
 	Reason  int // errorReason: 1 to 15, 127
 }
 
+// OperationFault ends an eUICC package of SGP.32.
+type OperationFault struct {
+	At         int // which operation of the package, 0 being the first
+	Result     int // its result, in the codes of that operation
+	Terminated int // processingTerminated in place of a result: 1, 2, 3, 127; 0: Result
+}
+
 // SetFaults replaces the faults and starts to count commands anew.
 func (c *Chip) SetFaults(f Faults) {
 	if f.Install != nil {
 		own := *f.Install
 		f.Install = &own
+	}
+	if f.Operation != nil {
+		own := *f.Operation
+		f.Operation = &own
 	}
 	c.faults.mu.Lock()
 	defer c.faults.mu.Unlock()

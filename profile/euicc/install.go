@@ -150,6 +150,7 @@ func (c *Chip) install(pkg []byte) ([]byte, apdu.Status) {
 		}
 	}
 	c.profiles = append(c.profiles, p)
+	c.fresh = &fresh{p, c.session.binding.OID, c.session.address}
 	c.changed++
 	return c.conclude(receipt, nil, others)
 }

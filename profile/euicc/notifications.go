@@ -1,7 +1,6 @@
 package euicc
 
 import (
-	"fmt"
 	"strings"
 
 	"github.com/iotregistry/sdk/internal/rsp"
@@ -71,7 +70,12 @@ func (c *Chip) listNotifications(q *rsp.ListNotificationRequest) (rsp.Message, e
 
 func (c *Chip) retrieveNotifications(q *rsp.RetrieveNotificationsRequest) (rsp.Message, error) {
 	if q.PackageResults {
-		return nil, fmt.Errorf("euicc: %w: results of packages are of SGP.32", rsp.ErrFormat)
+		return &rsp.RetrieveNotificationsResponse{Packages: c.resultsOf(nil)}, nil
+	}
+	if q.SeqNumber != nil { // notifications and results have one row of numbers
+		if found := c.resultsOf(q.SeqNumber); len(found) > 0 {
+			return &rsp.RetrieveNotificationsResponse{Packages: found}, nil
+		}
 	}
 	r := &rsp.RetrieveNotificationsResponse{List: []rsp.PendingNotification{}}
 	for _, n := range c.pending {
@@ -91,6 +95,9 @@ func (c *Chip) removeNotification(q *rsp.NotificationSentRequest) (rsp.Message, 
 			c.changed++
 			return &rsp.NotificationSentResponse{}, nil
 		}
+	}
+	if c.removeResult(q.SeqNumber) {
+		return &rsp.NotificationSentResponse{}, nil
 	}
 	return &rsp.NotificationSentResponse{Status: 1}, nil // nothing to delete
 }

@@ -74,6 +74,7 @@ func (c *Chip) change(off, on *installed) error {
 	if on != nil {
 		on.enabled = true
 	}
+	c.back = nil // it was of the profiles before
 	c.changed++
 	c.keep(told)
 	c.follow()
@@ -114,26 +115,33 @@ func (c *Chip) disableProfile(q *rsp.DisableProfileRequest) (rsp.Message, error)
 
 // deleteProfile is ES10c.DeleteProfile (SGP.22 section 5.7.18).
 func (c *Chip) deleteProfile(q *rsp.DeleteProfileRequest) (rsp.Message, error) {
-	result := rsp.ProfileResult(c.faults.get().Delete)
-	p := c.find(q.Profile)
+	result, err := c.erase(c.find(q.Profile), c.faults.get().Delete)
+	return &rsp.DeleteProfileResponse{Result: result}, err
+}
+
+// erase deletes p; a fault is answered instead.
+func (c *Chip) erase(p *installed, fault int) (rsp.ProfileResult, error) {
 	switch {
-	case result != rsp.ProfileOK:
+	case fault != 0:
+		return rsp.ProfileResult(fault), nil
 	case p == nil:
-		result = rsp.ProfileNotFound
+		return rsp.ProfileNotFound, nil
 	case p.enabled:
-		result = rsp.ProfileWrongState
+		return rsp.ProfileWrongState, nil
 	case p.has(rsp.PPR2):
-		result = rsp.ProfilePolicy
-	default:
-		told, err := c.notices(p, rsp.EventDelete, "")
-		if err != nil {
-			return nil, err
-		}
-		c.changed++
-		c.profiles = slices.DeleteFunc(c.profiles, func(other *installed) bool { return other == p })
-		c.keep(told)
+		return rsp.ProfilePolicy, nil
 	}
-	return &rsp.DeleteProfileResponse{Result: result}, nil
+	told, err := c.notices(p, rsp.EventDelete, "")
+	if err != nil {
+		return 0, err
+	}
+	c.changed++
+	c.profiles = slices.DeleteFunc(c.profiles, func(other *installed) bool { return other == p })
+	if c.back != nil && c.back.iccid == p.metadata.ICCID {
+		c.back = nil
+	}
+	c.keep(told)
+	return rsp.ProfileOK, nil
 }
 
 func (c *Chip) setNickname(q *rsp.SetNicknameRequest) (rsp.Message, error) {
@@ -150,10 +158,14 @@ func (c *Chip) setNickname(q *rsp.SetNicknameRequest) (rsp.Message, error) {
 
 // profilesInfo is ES10c.GetProfilesInfo (SGP.22 section 5.7.15).
 func (c *Chip) profilesInfo(q *rsp.ProfileInfoListRequest) (rsp.Message, error) {
+	return c.listProfiles(q), nil
+}
+
+func (c *Chip) listProfiles(q *rsp.ProfileInfoListRequest) *rsp.ProfileInfoListResponse {
 	wanted, err := wantedTags(q.TagList)
 	if err != nil {
 		wrong := 1 // incorrectInputValues
-		return &rsp.ProfileInfoListResponse{Error: &wrong}, nil
+		return &rsp.ProfileInfoListResponse{Error: &wrong}
 	}
 	list := []rsp.ProfileInfo{}
 	for _, p := range c.profiles {
@@ -165,7 +177,7 @@ func (c *Chip) profilesInfo(q *rsp.ProfileInfoListRequest) (rsp.Message, error) 
 		}
 		list = append(list, p.info(wanted))
 	}
-	return &rsp.ProfileInfoListResponse{List: list}, nil
+	return &rsp.ProfileInfoListResponse{List: list}
 }
 
 const tagState bertlv.Tag = 0x9F70

@@ -66,6 +66,9 @@ func (c *Chip) take(s *state) error {
 	if err := c.takeKeys(s.Keys); err != nil {
 		return err
 	}
+	if err := c.takeIoT(s); err != nil {
+		return err
+	}
 	return c.takeCard(s.Card)
 }
 

@@ -32,6 +32,20 @@ type state struct {
 	Pending  [][]byte       `json:"pending,omitempty"` // as they are delivered
 	Keys     []savedKey     `json:"keys,omitempty"`
 	Card     *savedCard     `json:"card,omitempty"`
+
+	EIMs      []byte         `json:"eims,omitempty"` // AddInitialEimRequest, with counters
+	Tokens    int64          `json:"tokens,omitempty"`
+	Results   [][]byte       `json:"results,omitempty"`   // EuiccPackageResult
+	Immediate []byte         `json:"immediate,omitempty"` // ConfigureImmediateProfileEnablingRequest
+	Rollback  *savedRollback `json:"rollback,omitempty"`
+}
+
+type savedRollback struct {
+	ICCID       []byte `json:"iccid"` // digits
+	EIM         []byte `json:"eim"`
+	Counter     int64  `json:"counter"`
+	Transaction []byte `json:"transaction,omitempty"`
+	Result      int64  `json:"result"`
 }
 
 type savedProfile struct {
@@ -73,7 +87,8 @@ func (c *Chip) Changed() uint64 {
 
 // Snapshot returns what chip and Card keep without power, for ChipConfig.State:
 // profiles, notifications, the one-time keys of interrupted downloads, the default
-// SM-DP+, and which IoT profiles the Card has taken. Channels, sessions and faults
+// SM-DP+, eIMs with their counters, results of eUICC packages, what may be enabled
+// at once or rolled back, and which IoT profiles the Card has taken. Channels, sessions and faults
 // are not in it. It is of one moment, between two commands.
 //
 // The bytes are secret: they hold private keys, if only of downloads that are not
@@ -104,7 +119,35 @@ func (c *Chip) Snapshot() ([]byte, error) {
 	if c.cfg.Card != nil {
 		s.Card = c.cfg.Card.save()
 	}
+	if err := c.saveIoT(&s); err != nil {
+		return nil, fmt.Errorf("%w: snapshot: %w", errInternal, err)
+	}
 	return s.encode()
+}
+
+// saveIoT adds what an IoT eUICC keeps.
+func (c *Chip) saveIoT(s *state) (err error) {
+	if s.Tokens = c.tokens; len(c.eims) > 0 {
+		if s.EIMs, err = eimList(c.eims); err != nil {
+			return err
+		}
+	}
+	for _, m := range c.results {
+		b, err := rsp.Encode(&m)
+		if err != nil {
+			return err
+		}
+		s.Results = append(s.Results, b)
+	}
+	if c.immediate != (immediate{}) {
+		if s.Immediate, err = rsp.Encode(c.immediate.request()); err != nil {
+			return err
+		}
+	}
+	if b := c.back; b != nil {
+		s.Rollback = &savedRollback{[]byte(b.iccid), []byte(b.eim), b.counter, b.transaction, b.result}
+	}
+	return nil
 }
 
 func (s *state) encode() ([]byte, error) {
