@@ -67,6 +67,7 @@ type EUICC struct {
 	Certificate, EUM []byte        // CERT.EUICC and CERT.EUM, DER
 	Key              crypto.Signer // SK.EUICC
 	CIs              [][]byte      // certificates of trusted CIs, DER
+	EIMs             [][]byte      // configuration of the operator's eIM, DER
 }
 
 // EUICC certifies an eUICC that this operator's SM-DP+ will serve.
@@ -75,6 +76,10 @@ func (o *Operator) EUICC(id eid.ID) (EUICC, error) {
 		return EUICC{}, fmt.Errorf("mnosim: %v is no EID: eUICCs have no other names", id)
 	}
 	maker, err := o.gsma.eum(id.String()[:ein])
+	if err != nil {
+		return EUICC{}, err
+	}
+	manager, err := o.eim.Configuration()
 	if err != nil {
 		return EUICC{}, err
 	}
@@ -87,5 +92,7 @@ func (o *Operator) EUICC(id eid.ID) (EUICC, error) {
 	if err != nil {
 		return EUICC{}, err
 	}
-	return EUICC{EID: id, Certificate: own.DER, EUM: maker.DER, Key: own.Key, CIs: [][]byte{o.gsma.CI.DER}}, nil
+	return EUICC{
+		EID: id, Certificate: own.DER, EUM: maker.DER, Key: own.Key, CIs: [][]byte{o.gsma.CI.DER}, EIMs: [][]byte{manager},
+	}, nil
 }
