@@ -46,6 +46,7 @@ func TestResultsOfNoUse(t *testing.T) {
 	token.token = 9
 	foreign := c.refusal(m, rsp.PackageUndefined)
 	foreign.Error.Data.EIMID = "other"
+	foreign.Error.Signature = c.sign(foreign.Error.Data.SignedText(0))
 	for rule, object := range map[string][]byte{
 		"content changed":              c.encode(forged),
 		"another eUICC's signature":    edited(other, nil),
@@ -169,13 +170,17 @@ func TestReplayWithoutResult(t *testing.T) {
 	c.counter = 100
 	c.manage(eim.List{})
 	c.manage(eim.List{})
-	require.True(t, c.step(), "refused")
+	refused := c.do(c.poll())
 	for range 3 {
 		require.Empty(t, w.news())
-		require.True(t, c.step(), "asked for what it keeps")
-		pending := c.encode(&rsp.IPAEUICCDataResponse{Data: &rsp.IPAEUICCData{EIMTransactionID: []byte{9}}})
-		_, err := c.provide(pending)
+		_, err := c.provide(refused)
 		require.NoError(t, err)
+		none := c.tell(c.poll())
+		other := c.encode(&rsp.IPAEUICCDataResponse{Data: &rsp.IPAEUICCData{EIMTransactionID: []byte{9}}})
+		for _, object := range [][]byte{other, none, none, none} {
+			_, err := c.provide(object)
+			require.NoError(t, err)
+		}
 	}
 	news := w.news()
 	require.Len(t, news, 1)
@@ -364,6 +369,37 @@ func TestReceiptsOfOtherDownloads(t *testing.T) {
 	require.Len(t, w.news(), 2)
 }
 
+// Receipts that come late belong to the download that was given before them, and
+// to one only.
+func TestLateReceipts(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, func(c *eim.Config) { c.Attempts = 2 })
+	c := w.registered(1)
+	job := func(code string) rsp.TransactionID { return ids(t, c.trigger(eim.Download{ActivationCode: code})) }
+	fail := func(id rsp.TransactionID) {
+		c.poll()
+		_, err := c.provide(c.encode(noDownload(id)))
+		require.NoError(t, err)
+	}
+	told := func(id rsp.TransactionID, r *rsp.ProfileDownloadTriggerResult) int {
+		r.EIMTransactionID = id
+		_, err := c.provide(c.encode(r))
+		require.NoError(t, err)
+		return len(w.news())
+	}
+	first := job(code)
+	fail(first)
+	fail(first)
+	second := job(code + "2")
+	fail(second)
+	require.Len(t, w.news(), 1, "the first has failed, the second is tried again")
+	early, late := c.receipt(nil, nil), c.receipt(nil, nil)
+	require.Equal(t, 1, told(first, late))
+	require.Equal(t, 0, told(second, late), "it is the first one's")
+	c.poll()
+	require.Equal(t, 1, told(second, early), "it is newer than the first try")
+}
+
 // The eUICC does not say what it has installed.
 func TestNothingToEnable(t *testing.T) {
 	t.Parallel()
@@ -462,6 +498,12 @@ func TestPollsWriteSeldom(t *testing.T) {
 		c.poll()
 	}
 	require.Equal(t, before, store.puts.Load())
+	for range 100 {
+		_, err := w.eim.GetEIMPackage(t.Context(), esipa.Poll{EID: c.eid.String(), StateChanged: true})
+		require.NoError(t, err)
+	}
+	require.Equal(t, before+1, store.puts.Load())
+	before++
 	w.pass(time.Minute)
 	c.poll()
 	c.poll()

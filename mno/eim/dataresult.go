@@ -77,7 +77,7 @@ func (e *EIM) kept(ctx context.Context, device eid.ID, d *rsp.IPAEUICCData) erro
 	}
 	_, err := e.change(ctx, device, false, func(r *Record) (bool, error) {
 		j := r.job(d.EIMTransactionID.String())
-		if j == nil || !r.current(j) || !j.Replayed || j.State != Offered {
+		if j == nil || !j.Replayed || j.State != Offered {
 			return false, useless("it was not asked for")
 		}
 		return true, e.attempt(ctx, r, j, "refused as a replay, and the eUICC keeps no result of it: it was carried out or not, list the profiles to see")

@@ -30,6 +30,10 @@ func TestDownloadAndEnable(t *testing.T) {
 	require.Nil(t, c.poll(), "nothing to do")
 	id := c.trigger(eim.Download{ActivationCode: "LPA:" + code, Enable: true, Rollback: true})
 	require.Equal(t, id, c.trigger(eim.Download{ActivationCode: code}), "the same code is the same job")
+	byDefault := c.trigger(eim.Download{DefaultSMDP: true})
+	require.NotEqual(t, id, byDefault)
+	require.Equal(t, byDefault, c.trigger(eim.Download{DefaultSMDP: true}), "while it waits")
+	require.NoError(t, w.eim.Cancel(t.Context(), c.eid, byDefault))
 
 	pkg := c.poll()
 	require.Equal(t, pkg, c.poll(), "the same until its result")
@@ -64,7 +68,7 @@ func TestDownloadAndEnable(t *testing.T) {
 	require.Equal(t, id, c.trigger(eim.Download{ActivationCode: code}), "it has succeeded")
 	require.Nil(t, c.poll())
 	s := c.status()
-	require.Len(t, s.Done, 2)
+	require.Len(t, s.Done, 3)
 	require.Empty(t, s.Waiting)
 	require.Equal(t, start, s.Seen)
 }
@@ -240,6 +244,9 @@ func TestExhausted(t *testing.T) {
 	c := w.registered(1)
 	require.NoError(t, w.eim.Register(t.Context(), eim.EUICC{EID: c.eid, Counter: eim.MaxCounter - 2}))
 	c.manage(eim.List{})
+	c.poll()
+	require.NoError(t, w.eim.Register(t.Context(), eim.EUICC{EID: c.eid, Counter: 3}))
+	require.Equal(t, int64(eim.MaxCounter-1), c.status().Counter, "never lowered")
 	c.trigger(eim.Download{ActivationCode: code, Enable: true})
 	for range 2 {
 		_, err := w.eim.Manage(t.Context(), c.eid, eim.List{})
@@ -383,6 +390,32 @@ func TestOperatorFirst(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, []int64{1}, done)
 	require.Len(t, w.news(), 1)
+}
+
+func TestCancel(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	c := w.registered(1)
+	ctx := t.Context()
+	given := c.trigger(eim.Download{ActivationCode: code, Enable: true})
+	waits := c.manage(eim.List{})
+	c.poll()
+	require.ErrorIs(t, w.eim.Cancel(ctx, c.eid, "AA"), eim.ErrNoJob)
+	require.ErrorIs(t, w.eim.Cancel(ctx, device(t, 9), waits), esipa.ErrUnknownEID)
+	require.ErrorIs(t, w.eim.Cancel(ctx, eid.ID{}, waits), esipa.ErrInvalidEID)
+	for range 2 {
+		require.NoError(t, w.eim.Cancel(ctx, c.eid, waits))
+		require.NoError(t, w.eim.Cancel(ctx, c.eid, given))
+	}
+	require.Nil(t, c.poll())
+	require.Empty(t, w.news(), "it is no news")
+	_, err := c.provide(c.encode(c.receipt(ids(t, given), nil)))
+	require.NoError(t, err)
+	news := w.news()
+	require.Len(t, news, 1, "the device has done it all the same")
+	require.Equal(t, eim.Succeeded, news[0].Job.State)
+	require.Nil(t, c.poll(), "not enabled")
+	require.NotEqual(t, given, c.trigger(eim.Download{ActivationCode: code + "B"}))
 }
 
 func TestForward(t *testing.T) {

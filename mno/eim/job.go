@@ -80,14 +80,15 @@ type Profile struct {
 	Nickname        string
 }
 
-// end puts an ended job of r into its history.
+// end puts an ended job of r into its history, if it is not there yet.
 func (r *Record) end(j *Job, most int) {
 	j.Package = nil
-	if !r.current(j) {
+	i := slices.IndexFunc(r.Queue, func(q Job) bool { return q.ID == j.ID })
+	if i < 0 {
 		return // it is put right
 	}
 	r.History = append(r.History, *j)
-	r.Queue = slices.Delete(r.Queue, 0, 1)
+	r.Queue = slices.Delete(r.Queue, i, i+1)
 	if n := len(r.History) - most; n > 0 {
 		r.History = slices.Delete(r.History, 0, n)
 	}

@@ -21,6 +21,7 @@ import (
 var (
 	ErrInvalid   = errors.New("eim: this cannot be asked for")
 	ErrFull      = errors.New("eim: too much waits for this device: ask again when it has done some of it")
+	ErrNoJob     = errors.New("eim: the device has no such job")
 	ErrExhausted = errors.New("eim: the counter for this eUICC is used up: it takes no more packages of this eIM")
 )
 
@@ -39,15 +40,15 @@ type EUICC struct {
 	Certificate, EUM []byte
 
 	// AssociationToken is the number that the eUICC has drawn when the eIM was
-	// added, if it was asked to; 0: none.
+	// added, if it was asked to; 0: none, or the one that was told before.
 	AssociationToken int64
 
 	// Counter is the highest that was used before this eIM had a record; 0: none.
 	Counter int64
 }
 
-// Register makes an eUICC known, or tells more about it: a certificate that is not
-// given stays, and a counter is never lowered. Its error is ErrInvalid where the
+// Register makes an eUICC known, or tells more about it: what is not given
+// stays, and a counter is never lowered. Its error is ErrInvalid where the
 // certificates are not of this eUICC or of no CI.
 func (e *EIM) Register(ctx context.Context, u EUICC) error {
 	if err := checkEID(u.EID); err != nil {
@@ -66,10 +67,12 @@ func (e *EIM) Register(ctx context.Context, u EUICC) error {
 			r.Certificate = slices.Clone(u.Certificate)
 		}
 		r.Counter = max(r.Counter, u.Counter)
-		if r.AssociationToken != u.AssociationToken && len(r.Queue) > 0 {
-			r.Queue[0].Package = nil // to be signed again, with the token and the same counter
+		if t := u.AssociationToken; t != 0 && t != r.AssociationToken {
+			r.AssociationToken = t
+			if len(r.Queue) > 0 {
+				r.Queue[0].Package = nil // to be signed again, with the token and the same counter
+			}
 		}
-		r.AssociationToken = u.AssociationToken
 		return true, nil
 	})
 	return err
@@ -186,6 +189,37 @@ func (e *EIM) start(j *Job) error {
 	}
 	j.ID, j.State, j.Added = rsp.TransactionID(b[:]).String(), Waiting, e.cfg.Now()
 	return nil
+}
+
+// Cancel takes a job back. It counts as failed, and no news comes of it; one that
+// has ended stays as it is. A device that was given the job may do it all the
+// same, and what its eUICC then signs is news, but nothing is enabled for it. Its
+// error is ErrNoJob where the device has no such job, or none any more.
+func (e *EIM) Cancel(ctx context.Context, device eid.ID, jobID string) error {
+	if err := checkEID(device); err != nil {
+		return err
+	}
+	_, err := e.change(ctx, device, false, func(r *Record) (bool, error) {
+		same := func(j Job) bool { return j.ID == jobID }
+		i := slices.IndexFunc(r.Queue, same)
+		switch {
+		case i >= 0:
+		case slices.ContainsFunc(r.History, same):
+			return false, nil
+		default:
+			return false, ErrNoJob
+		}
+		j := &r.Queue[i]
+		j.State, j.Ended, j.Failure = Failed, e.cfg.Now(), "cancelled"
+		if j.Download != nil {
+			d := *j.Download
+			d.Enable = false
+			j.Download = &d
+		}
+		r.end(j, e.cfg.MaxHistory)
+		return true, nil
+	})
+	return err
 }
 
 // Status is what is known of a device.

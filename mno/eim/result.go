@@ -143,10 +143,12 @@ func (e *EIM) unusable(ctx context.Context, device eid.ID, m *rsp.EIMPackageResu
 	id := m.EIMTransactionID
 	if id == nil {
 		r, err := e.cfg.Store.Find(ctx, device)
-		if err != nil && !errors.Is(err, ErrNotFound) {
+		switch {
+		case errors.Is(err, ErrNotFound):
+			return esipa.ErrUnknownEID
+		case err != nil:
 			return err
-		}
-		if len(r.Queue) == 0 {
+		case len(r.Queue) == 0:
 			return useless("there is nothing that the device has to do")
 		}
 		if id, err = rsp.ParseTransactionID(r.Queue[0].ID); err != nil {
@@ -161,13 +163,8 @@ func (e *EIM) unusable(ctx context.Context, device eid.ID, m *rsp.EIMPackageResu
 func (e *EIM) unproven(ctx context.Context, device eid.ID, id rsp.TransactionID, why string) error {
 	_, err := e.change(ctx, device, false, func(r *Record) (bool, error) {
 		j := r.job(id.String())
-		switch {
-		case r.Certificate == nil:
-			return false, useless("the eUICC's certificate is to come first: " + why)
-		case j == nil || !r.current(j):
-			return false, useless("it is about nothing that the device has to do")
-		case j.State != Offered:
-			return false, useless("this try is known to have failed")
+		if j == nil || j.State != Offered {
+			return false, useless("it is about nothing that the device was given, or this try is known to have failed")
 		}
 		return true, e.attempt(ctx, r, j, why)
 	})

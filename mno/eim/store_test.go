@@ -2,6 +2,7 @@ package eim_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"sync"
 	"sync/atomic"
@@ -18,6 +19,34 @@ import (
 func TestMemory(t *testing.T) {
 	t.Parallel()
 	testStore(t, func() eim.Store { return new(eim.Memory) })
+}
+
+// Records survive JSON, as a store may keep them.
+func TestRecordsAsJSON(t *testing.T) {
+	t.Parallel()
+	testStore(t, func() eim.Store { return new(asJSON) })
+	w := newWorld(t, func(c *eim.Config) { c.Store = new(asJSON); c.Open = true })
+	c := w.card(1)
+	c.trigger(eim.Download{ActivationCode: code, Enable: true})
+	c.manage(eim.List{})
+	c.work()
+	require.Len(t, w.news(), 3)
+	require.True(t, c.enabled[iccid])
+}
+
+// asJSON is a Memory that keeps the text of records.
+type asJSON struct{ eim.Memory }
+
+func (s *asJSON) Put(ctx context.Context, r eim.Record) error {
+	b, err := json.Marshal(r)
+	if err != nil {
+		return err
+	}
+	var kept eim.Record
+	if err := json.Unmarshal(b, &kept); err != nil {
+		return err
+	}
+	return s.Memory.Put(ctx, kept)
 }
 
 // testStore is what every store has to do.

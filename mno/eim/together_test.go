@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto"
 	"io"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -15,6 +16,24 @@ import (
 	"github.com/iotregistry/sdk/registry/eid"
 )
 
+// gate is a Memory whose first look-ups wait for each other.
+type gate struct {
+	eim.Memory
+	left atomic.Int64
+	open chan struct{}
+}
+
+func (g *gate) Find(ctx context.Context, id eid.ID) (eim.Record, error) {
+	r, err := g.Memory.Find(ctx, id)
+	switch n := g.left.Add(-1); {
+	case n == 0:
+		close(g.open)
+	case n > 0:
+		<-g.open
+	}
+	return r, err
+}
+
 // signer counts signatures.
 type signer struct {
 	crypto.Signer
@@ -23,6 +42,9 @@ type signer struct {
 
 func (s *signer) Sign(r io.Reader, digest []byte, o crypto.SignerOpts) ([]byte, error) {
 	s.n.Add(1)
+	for range 1000 {
+		runtime.Gosched()
+	}
 	return s.Signer.Sign(r, digest, o)
 }
 
@@ -30,11 +52,13 @@ func (s *signer) Sign(r io.Reader, digest []byte, o crypto.SignerOpts) ([]byte, 
 func TestPollsOfOneDevice(t *testing.T) {
 	t.Parallel()
 	var key *signer
-	w := newWorld(t, func(c *eim.Config) { key = &signer{Signer: c.Key}; c.Key = key })
+	store := &gate{open: make(chan struct{})}
+	w := newWorld(t, func(c *eim.Config) { key = &signer{Signer: c.Key}; c.Key, c.Store = key, store })
 	c := w.registered(1)
 	c.manage(eim.List{})
 	var wait sync.WaitGroup
 	got := make([][]byte, 32)
+	store.left.Store(int64(len(got)))
 	for i := range got {
 		wait.Go(func() {
 			got[i], _ = w.eim.GetEIMPackage(context.Background(), esipa.Poll{EID: c.eid.String(), StateChanged: i%2 == 0})
