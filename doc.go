@@ -56,8 +56,6 @@
 //     [github.com/iotregistry/sdk/mno/smdp/smdpsql]: its orders in SQLite or
 //     PostgreSQL;
 //     [github.com/iotregistry/sdk/mno/smdp/smdptest]: checks for other stores;
-//     [github.com/iotregistry/sdk/mno/esipa]: ESipa of SGP.32, and an IoT profile
-//     assistant;
 //     [github.com/iotregistry/sdk/mno/eim]: an eIM, which has devices download and
 //     enable profiles with nobody there;
 //     [github.com/iotregistry/sdk/mno/mnosim]: an operator in a box;
