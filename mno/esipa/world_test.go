@@ -147,6 +147,7 @@ func trigger(t testing.TB, code string, transaction byte) []byte {
 type way struct {
 	next    http.RoundTripper
 	request int // counted from 1; 0: none
+	second  int // another request
 	answer  int
 	count   int
 	power   *power // nil: always there
@@ -157,7 +158,7 @@ var errLost = errors.New("lost on the way")
 func (w *way) RoundTrip(r *http.Request) (*http.Response, error) {
 	w.count++
 	n := w.count
-	if n == w.request || w.power != nil && w.power.off {
+	if n == w.request || n == w.second || w.power != nil && w.power.off {
 		return nil, errLost
 	}
 	res, err := w.next.RoundTrip(r)
@@ -367,23 +368,28 @@ func (e *eim) ProvideEIMPackageResult(_ context.Context, r esipa.Result) ([]int6
 	if err := e.failing("provide"); err != nil {
 		return nil, err
 	}
+	numbers := e.numbers(r.Object)
 	for _, former := range e.results {
-		if string(former.Object) == string(r.Object) {
-			return e.numbers(r.Object), nil
+		if numbers != nil && string(former.Object) == string(r.Object) {
+			return e.acknowledge(numbers), nil // signed, and once more
 		}
 	}
 	e.results = append(e.results, r)
 	if len(e.queue) > 0 {
 		e.queue = e.queue[1:]
 	}
-	return e.numbers(r.Object), nil
+	return e.acknowledge(numbers), nil
 }
 
-// numbers are those that an eIM acknowledges.
-func (e *eim) numbers(object []byte) []int64 {
+func (e *eim) acknowledge(numbers []int64) []int64 {
 	if e.silent {
 		return nil
 	}
+	return numbers
+}
+
+// numbers are those of what the eUICC has signed.
+func (e *eim) numbers(object []byte) []int64 {
 	if m, err := rsp.Decode[rsp.EUICCPackageResult](object); err == nil && m.Signed != nil {
 		return []int64{m.Signed.Data.SeqNumber}
 	}
