@@ -180,3 +180,9 @@ func TestUnknownPackageIsReturned(t *testing.T) {
 }
 
 var errOdd = errors.New("odd")
+
+// asAny reports whether an error is of the package's kinds.
+func asAny(err error, te **esipa.TransportError, se **mno.StatusError) bool {
+	return errors.As(err, te) || errors.As(err, se) ||
+		errors.Is(err, esipa.ErrNoPackage) || errors.Is(err, esipa.ErrUnknownEID) || errors.Is(err, esipa.ErrInvalidEID)
+}

@@ -29,7 +29,7 @@ var errDone = errors.New("esipa: the eUICC has a receipt for the profile already
 func (p *poll) download(ctx context.Context, b []byte) error {
 	t, err := rsp.Decode[rsp.ProfileDownloadTriggerRequest](b)
 	if err != nil {
-		return p.refuse(ctx, KindDownload, rsp.ResultInvalidFormat, err)
+		return p.refuse(ctx, KindDownload, nil, rsp.ResultInvalidFormat, err)
 	}
 	d := Done{Kind: KindDownload, Transaction: t.EIMTransactionID.String()}
 	code, err := p.code(ctx, t)
