@@ -245,3 +245,42 @@ func TestDataTooLarge(t *testing.T) {
 	require.ErrorContains(t, r.Packages[0].Err, "undefinedError")
 	require.Less(t, len(e.results[0].Object), 100)
 }
+
+// Each kind of operation has a name, and each outcome a word.
+func TestOutcomes(t *testing.T) {
+	t.Parallel()
+	psmo := func(o rsp.PSMO) *rsp.EUICCPackageSigned {
+		return &rsp.EUICCPackageSigned{Operations: []rsp.PSMO{o}}
+	}
+	eco := func(o rsp.ECO) *rsp.EUICCPackageSigned {
+		return &rsp.EUICCPackageSigned{Configuration: []rsp.ECO{o}}
+	}
+	profile := &rsp.PSMOProfile{ICCID: iccid}
+	config := &rsp.EIMConfigurationData{EIMID: "two.example"}
+	id, err := rsp.ParseEID(rsptest.EID)
+	require.NoError(t, err)
+	for _, c := range []struct {
+		asked  *rsp.EUICCPackageSigned
+		result rsp.EUICCResultData
+		want   string
+	}{
+		{psmo(rsp.PSMO{Disable: profile}), rsp.EUICCResultData{Disable: ptr(rsp.ProfilePolicy)}, "disable " + iccid + ": disallowedByPolicy"},
+		{psmo(rsp.PSMO{List: &rsp.ProfileInfoListRequest{}}), rsp.EUICCResultData{List: &rsp.ProfileInfoListResponse{Error: ptr(127)}}, "list: error 127"},
+		{psmo(rsp.PSMO{SetFallback: profile}), rsp.EUICCResultData{Other: []byte{0x8D, 1, 2}}, "setFallback " + iccid + ": error 2"},
+		{psmo(rsp.PSMO{UnsetFallback: &rsp.Empty{}}), rsp.EUICCResultData{Other: []byte{0x8E, 1, 0}}, "unsetFallback: ok"},
+		{psmo(rsp.PSMO{SetDefaultSMDP: &rsp.PSMOAddress{Address: "x"}}), rsp.EUICCResultData{Other: []byte{0xBF, 0x65, 3, 2, 1, 127}}, "setDefaultSMDP x: error 127"},
+		{psmo(rsp.PSMO{Other: []byte{0xBF, 0x70, 0}}), rsp.EUICCResultData{Terminated: ptr(rsp.TerminatedUnknown)}, "terminated: unknownOrDamagedCommand"},
+		{eco(rsp.ECO{Add: config}), rsp.EUICCResultData{AddEIM: &rsp.AddEIMResult{AssociationToken: ptr(int64(9))}}, "addEIM two.example: ok"},
+		{eco(rsp.ECO{Add: config}), rsp.EUICCResultData{AddEIM: &rsp.AddEIMResult{Code: ptr(rsp.AddEIMExists)}}, "addEIM two.example: associatedEimAlreadyExists"},
+		{eco(rsp.ECO{Update: config}), rsp.EUICCResultData{UpdateEIM: ptr(rsp.EIMNotFound)}, "updateEIM two.example: eimNotFound"},
+		{eco(rsp.ECO{Delete: &rsp.ECODelete{EIMID: eimID}}), rsp.EUICCResultData{DeleteEIM: ptr(rsp.EIMLastDeleted)}, "deleteEIM " + eimID + ": lastEimDeleted"},
+		{eco(rsp.ECO{Other: []byte{0xAF, 0}}), rsp.EUICCResultData{Other: []byte{0xAF, 0}}, "operation: ok"},
+	} {
+		c.asked.EIMID, c.asked.EID, c.asked.Counter = eimID, id, 1
+		ipa, card, _, _ := bed(t, encode(t, &rsp.EUICCPackageRequest{Signed: *c.asked, Signature: fill(7, 64)}))
+		card.always(0xBF51, done(t, 1, 9, c.result))
+		r, err := ipa.Poll(t.Context())
+		require.NoError(t, err, c.want)
+		require.Equal(t, "operations: "+c.want, r.String())
+	}
+}

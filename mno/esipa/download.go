@@ -194,7 +194,8 @@ func (w *witness) tell(ctx context.Context, receipt []byte) error {
 		return err
 	}
 	if f := m.Data.Error; f != nil {
-		w.done.Err = &es9.InstallationError{ICCID: w.done.ICCID, Step: f.Command.String(), Reason: f.Reason.String(), Code: int(f.Reason), Receipt: m.Raw}
+		w.done.Err = &es9.InstallationError{ICCID: w.done.ICCID, Step: f.Command.String(), Reason: f.Reason.String(),
+			Code: int(f.Reason), Details: f.SIMAResponse, Receipt: m.Raw}
 	}
 	w.done.Installed = m.Data.Success != nil
 	var transaction []byte

@@ -165,3 +165,29 @@ func FuzzCardAnswer(f *testing.F) {
 		}
 	})
 }
+
+// Whatever an eIM wants done, it gets one well-formed result for it, and nothing
+// panics.
+func FuzzPackage(f *testing.F) {
+	m := newMessages(f)
+	for _, b := range [][]byte{
+		m.pkg, nil, {0xBF, 0x77, 0}, {0xBF, 0x54, 0},
+		encode(f, &rsp.IPAEUICCDataRequest{TagList: []byte{0xBF, 0x2B, 0x5A, 0x81, 0xBF, 0x20, 0xBF, 0x22, 0x83, 0x84, 0xA5, 0xA6, 0xA8, 0xA9}, ResultNumber: ptr(int64(1))}),
+		trigger(f, "1$"+address+"$M-1", 1), encode(f, &rsp.ProfileDownloadTriggerRequest{DefaultSMDP: true}),
+		asks(f, 2, rsp.PSMO{GetRAT: &rsp.Empty{}}),
+	} {
+		f.Add(b)
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		ipa, c, e, _ := bed(t, b)
+		r, err := ipa.Poll(t.Context())
+		_ = r.String()
+		require.Zero(t, c.open)
+		if err != nil {
+			return
+		}
+		require.Len(t, e.results, 1)
+		_, err = rsp.Decode[rsp.ProvideEIMPackageResult](bertlv.Append(nil, 0xBF50, e.results[0].Object))
+		require.NoError(t, err)
+	})
+}

@@ -87,7 +87,7 @@ func (p *poll) packages(ctx context.Context) error {
 	if most <= 0 {
 		most = DefaultPackages
 	}
-	for range most {
+	for n := range most {
 		b, err := p.ipa.EIM.GetEIMPackage(ctx, Poll{EID: p.report.EID})
 		switch {
 		case errors.Is(err, ErrNoPackage):
@@ -98,7 +98,7 @@ func (p *poll) packages(ctx context.Context) error {
 			return errors.Join(failed, err)
 		case err != nil:
 			return errors.Join(failed, err)
-		case bytes.Equal(b, last):
+		case n > 0 && bytes.Equal(b, last):
 			p.settled = true // it has the result, and wants another try some time
 			return failed
 		}

@@ -5,9 +5,10 @@
 //	card, err := euicc.New(euicc.Config{ID: id, Key: key, Registry: "iotregistry.ca"})
 //	p, err := card.Install(sealed, trust)
 //
-// A [Chip] is the card as a modem sees it (GSMA SGP.22 version 2.5): it takes
-// APDUs, downloads an operator's profiles from an SM-DP+, and hands the sealed
-// profiles that it finds in them to its Card.
+// A [Chip] is the card as a modem sees it (GSMA SGP.22 version 2.5, and SGP.32
+// version 1.2): it takes APDUs, downloads an operator's profiles from an SM-DP+,
+// hands the sealed profiles that it finds in them to its Card, and carries out
+// what an eIM has signed.
 //
 //	chip, err := euicc.NewChip(euicc.ChipConfig{EID: id, Certificate: cert, EUM: eum, Key: key, CIs: cis, Card: card, Trust: trust})
 //	response, err := chip.Transmit(ctx, command)
@@ -18,15 +19,31 @@
 // RESPONSE. ES10a: the configured addresses. ES10b: info, challenge, mutual
 // authentication, bound profile packages with all their cryptography, receipts,
 // notifications, cancelling. ES10c: list, enable, disable, delete and name
-// profiles, EID, an empty rules authorisation table. Interrupted downloads keep
-// their one-time key. Each error that SGP.22 knows can be had by [Faults].
+// profiles, EID, an empty rules authorisation table, memory reset. Interrupted
+// downloads keep their one-time key.
+//
+// As an IoT eUICC it keeps a list of eIMs with their counters and association
+// tokens, from its maker, AddInitialEim or another eIM. It carries out their
+// packages, in which the first failure is the last result and what came before
+// stays, and keeps the signed results until they are acknowledged: 16 of them,
+// after which the oldest go. Rollback, immediate enabling, certificates and the
+// memory reset of SGP.32 are there. A package is carried out whole or, where the
+// card fails in the middle, not at all. Each error that SGP.22 and SGP.32 know
+// can be had by [Faults].
+//
+// Where public sources on SGP.32 leave it open, this is chosen: a package without
+// a valid signature of a known eIM is answered by an unsigned undefinedError, the
+// largest counter is 0x7FFFFF, a package may enable once and disable once before
+// that, nothing is listed after profiles were changed, and an eIM that gets a new
+// key may count anew.
 //
 // # What is not
 //
 // Profile elements other than header, end and those with sealed profiles are
 // not looked into: no files, applets or network authentication come of them.
-// There is no REFRESH towards a modem, no memory reset, no SM-DS or eIM, no
-// several profiles enabled at once, no ISD-P or ECASD to select, no NIST curve
+// There is no REFRESH towards a modem, no SM-DS, no IPA in the card, no fallback or
+// emergency profile and no compact answers of SGP.32, no several profiles enabled
+// at once, no ISD-P or ECASD to select, no NIST curve
 // but P-256, no Brainpool, no revocation. Profile policy rules are obeyed, but
 // PPR3 is not.
 //

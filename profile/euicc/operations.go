@@ -10,7 +10,6 @@ import (
 // packageRun is a package that is being carried out.
 type packageRun struct {
 	c     *Chip
-	eim   string // whose package it is
 	fault *OperationFault
 
 	results []rsp.EUICCResultData
@@ -20,7 +19,6 @@ type packageRun struct {
 	enabled, disabled, deleted bool       // by an operation before
 	off                        *installed // the one that was disabled
 	back                       *installed // where a rollback leads to; nil: nowhere
-	restarted                  bool       // the eIM has a new key and a counter of its own choice
 }
 
 func (r *packageRun) add(result rsp.EUICCResultData, ok bool) {
@@ -72,10 +70,7 @@ func coded(tag bertlv.Tag, code int) rsp.EUICCResultData {
 
 // integer is the content of an INTEGER.
 func integer(n int) []byte {
-	b, err := asn1.Marshal(n)
-	if err != nil {
-		return []byte{0x7F} // never: any int can be written
-	}
+	b, _ := asn1.Marshal(n) // any int can be written
 	return b[2:]
 }
 
@@ -255,9 +250,6 @@ func (r *packageRun) eimOperation(i int, e *rsp.ECO) error {
 		r.add(eimResult(e, int(code)), code == rsp.EIMOK || code == rsp.EIMLastDeleted)
 	case e.Update != nil:
 		code := r.c.updateEIM(e.Update)
-		if code == rsp.EIMOK && e.Update.EIMID == r.eim {
-			r.restarted = r.restarted || e.Update.SigningKey != nil && e.Update.Counter != nil
-		}
 		r.add(eimResult(e, int(code)), code == rsp.EIMOK)
 	case e.List != nil:
 		list, size := r.c.eimIDs(), 16

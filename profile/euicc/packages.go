@@ -104,7 +104,7 @@ func (c *Chip) atomically(f func() (rsp.Message, error)) (rsp.Message, error) {
 // measured by the one before.
 func (c *Chip) runPackage(e *eim, s *rsp.EUICCPackageSigned) (rsp.Message, error) {
 	c.back = nil
-	r := &packageRun{c: c, eim: s.EIMID, fault: c.faults.get().Operation}
+	r := &packageRun{c: c, fault: c.faults.get().Operation}
 	for i := 0; i < max(len(s.Operations), len(s.Configuration)) && !r.stopped; i++ {
 		var err error
 		if s.Operations != nil {
@@ -116,7 +116,7 @@ func (c *Chip) runPackage(e *eim, s *rsp.EUICCPackageSigned) (rsp.Message, error
 			return nil, err
 		}
 	}
-	if own := c.findEIM(s.EIMID); own != nil && !r.restarted {
+	if own := c.findEIM(s.EIMID); own != nil && own.key.Equal(e.key) { // what another key has not signed cannot be replayed
 		counted := *own
 		counted.counter = max(counted.counter, s.Counter)
 		c.replaceEIM(&counted)

@@ -82,6 +82,7 @@ func see(t testing.TB, chip *euicc.Chip, card *euicc.Card) []any {
 	for _, m := range []rsp.Message{
 		&rsp.ProfileInfoListRequest{TagList: []byte{0x5A, 0x4F, 0x9F, 0x70, 0x90, 0x91, 0x92, 0x93, 0x94, 0x95, 0xB6, 0xB7, 0xB8, 0x99, 0xBF, 0x22}},
 		&rsp.RetrieveNotificationsRequest{}, &rsp.ConfiguredAddressesRequest{}, &rsp.GetEUICCInfo2Request{},
+		&rsp.RetrieveNotificationsRequest{PackageResults: true}, &rsp.GetEIMConfigurationDataRequest{},
 	} {
 		b, err := rsp.Encode(m)
 		require.NoError(t, err)
@@ -145,6 +146,36 @@ func (l *lasting) live(t testing.TB) {
 		l.after() // what reaches the card directly is to be saved too
 	}
 	require.Equal(t, rsp.ProfilePolicy, func() rsp.ProfileResult { w.disable(t, second); return w.remove(t, second) }())
+	l.liveIoT(t)
+}
+
+// liveIoT goes on with eIMs: packages, a rollback, a profile that is enabled at
+// once, resets.
+func (l *lasting) liveIoT(t testing.TB) {
+	w := l.world
+	at := &rsp.ConfigureImmediateProfileEnablingRequest{Enable: true, SMDPOID: ptr(rsp.OID(rsptest.SMDPOID)), Address: ptr(address)}
+	require.Zero(t, es10[rsp.ConfigureImmediateProfileEnablingResponse](t, w, at).Result)
+	m := managed(t, w)
+	data := newManager(t, w, "other").data(t)
+	require.Equal(t, "add ok, update ok", m.configure(t, rsp.ECO{Add: &data}, rsp.ECO{Update: &rsp.EIMConfigurationData{EIMID: "other", FQDN: ptr("x")}}))
+	require.Equal(t, "enable ok", m.do(t, enable(second, false)))
+	w.install(t, plain(t, third))
+	require.Zero(t, es10[rsp.ImmediateEnableResponse](t, w, &rsp.ImmediateEnableRequest{}).Result)
+	require.Equal(t, "enable ok", m.do(t, enable(second, true)))
+	l.restart(t)
+	w.connect(t)
+	back := es10[rsp.ProfileRollbackResponse](t, w, &rsp.ProfileRollbackRequest{})
+	require.Zero(t, back.Result)
+	require.Equal(t, "8c0100", said(back.Package))
+	require.Equal(t, "disable ok, delete ok", m.do(t, disable(third), erase(third)))
+	require.Equal(t, "refused: replayError", func() string { m.counter--; return m.do(t, listing()) }())
+	number := back.Package.Signed.Data.SeqNumber
+	require.Zero(t, es10[rsp.NotificationSentResponse](t, w, &rsp.NotificationSentRequest{SeqNumber: number}).Status)
+	w.install(t, plain(t, third))
+	require.Equal(t, "enable ok", m.do(t, enable(third, false)))
+	require.Equal(t, "enable ok", m.do(t, enable(second, true)), "which may be rolled back")
+	reset := es10[rsp.EUICCMemoryResetIoTResponse](t, w, &rsp.EUICCMemoryResetIoTRequest{Options: rsp.ResetDefaultSMDP})
+	require.Zero(t, reset.Result)
 }
 
 // After every single command the state makes a chip that is like the one it was
@@ -261,17 +292,33 @@ func TestDamagedState(t *testing.T) {
 	require.NoError(t, err)
 }
 
+// clashing is a result with the number of the first notification.
+func clashing(t testing.TB, w *world) string {
+	list := es10[rsp.ListNotificationResponse](t, w, &rsp.ListNotificationRequest{}).List
+	data := rsp.EUICCPackageResultData{EIMID: "e", SeqNumber: list[0].SeqNumber, Results: []rsp.EUICCResultData{}}
+	b, err := rsp.Encode(&rsp.EUICCPackageResult{Signed: &rsp.EUICCPackageResultSigned{Data: data, Signature: make([]byte, 64)}})
+	require.NoError(t, err)
+	return base64.StdEncoding.EncodeToString(b)
+}
+
 // What has the right checksum and cannot be a chip's.
 func TestImpossibleState(t *testing.T) {
 	t.Parallel()
 	l := newLasting(t)
 	l.install(t, newOrder(t, iccid, l.seal(11)))
 	l.install(t, plain(t, second))
+	at := &rsp.ConfigureImmediateProfileEnablingRequest{Enable: true}
+	require.Zero(t, es10[rsp.ConfigureImmediateProfileEnablingResponse](t, l.world, at).Result)
+	m := managed(t, l.world)
+	require.Equal(t, "disable iccidOrAidNotFound", m.do(t, disable(third)))
+	require.Equal(t, "enable ok", m.do(t, enable(iccid, false)))
+	require.Equal(t, "enable ok", m.do(t, enable(second, true)))
 	l.prepare(t, nil)
+	clash := clashing(t, l.world)
 	good, key := l.snapshot(t), `(\{"server"[^}]*\})`
 	long := base64.StdEncoding.EncodeToString(bytes.Repeat([]byte("x"), 300))
 	for _, c := range []struct{ rule, pattern, with, says string }{
-		{"several profiles enabled", `("size":\d+)`, `$1,"enabled":true`, "several"},
+		{"several profiles enabled", `("size":\d+),"iot"`, `$1,"enabled":true,"iot"`, "several"},
 		{"a profile twice", `("profiles":\[)(\{[^}]*\})`, `$1$2,$2`, "twice"},
 		{"no ISD-P", `"aid":"[^"]*"`, `"aid":"AAAA"`, "AID"},
 		{"a nickname of 300 characters", `("size")`, `"nickname":"` + long + `",$1`, "characters"},
@@ -292,6 +339,20 @@ func TestImpossibleState(t *testing.T) {
 		{"nobody's key", `"server":"[^"]*"`, `"server":"x"`, "object identifier"},
 		{"newer than the newest", `"newest":11`, `"newest":10`, "newer"},
 		{"a profile opened by no card", `,"card":\{[^}]*\}`, ``, "newer"},
+		{"no eIM", `"eims":"[^"]*"`, `"eims":"AAAA"`, "AddInitialEIM"},
+		{"no eIMs, but a list", `"eims":"[^"]*"`, `"eims":"v1cCoAA="`, "no chip"},
+		{"a token of the future", `,"tokens":\d+`, ``, "future"},
+		{"tokens below zero", `"tokens":\d+`, `"tokens":-1`, "zero"},
+		{"no result", `("results":\[)("[^"]*")`, `$1"AAAA"`, "malformed"},
+		{"a result that is not kept", `("results":\[)("[^"]*")`, `$1"v1EHogWAA2VpbQ=="`, "none"},
+		{"a result twice", `("results":\[)("[^"]*")`, `$1$2,$2`, "order"},
+		{"seventeen results", `"results":\[`, `"results":[` + strings.Repeat(`"AAAA",`, 17), "results"},
+		{"a result with a notification's number", `"pending":\[(.*?)\],"keys"(.*)"results":\[("[^"]*")`, `"pending":[$1],"keys"$2"results":["` + clash + `"`, "number"},
+		{"no immediate enabling", `"immediate":"[^"]*"`, `"immediate":"AAAA"`, "Immediate"},
+		{"a rollback to nowhere", `("rollback":\{"iccid":)"[^"]*"`, `$1"` + base64.StdEncoding.EncodeToString([]byte(third)) + `"`, "rollback"},
+		{"a rollback of no eIM", `("rollback":\{.*"eim":)"[^"]*"`, `$1""`, "empty"},
+		{"a rollback of the future", `("rollback":\{[^}]*"result":)\d+`, `${1}9999`, "rollback"},
+		{"a rollback of no counter", `("rollback":\{[^}]*"counter":)\d+`, `${1}8388608`, "rollback"},
 		{"a direct profile newer than the newest", `"newest":11`, `"newest":12,"direct":"` + base64.StdEncoding.EncodeToString(l.seal(13)) + `"`, "newer"},
 	} {
 		_, err := euicc.NewChip(l.config(t, edited(t, good, c.pattern, c.with)))
