@@ -53,6 +53,11 @@
 //     of devices without a user;
 //     [github.com/iotregistry/sdk/mno/smdp]: an SM-DP+: its order book, and
 //     bound profile packages for eUICCs;
+//     [github.com/iotregistry/sdk/mno/smdp/smdpsql]: its orders in SQLite or
+//     PostgreSQL;
+//     [github.com/iotregistry/sdk/mno/smdp/smdptest]: checks for other stores;
+//     [github.com/iotregistry/sdk/mno/eim]: an eIM, which has devices download and
+//     enable profiles with nobody there;
 //     [github.com/iotregistry/sdk/mno/mnosim]: an operator in a box;
 //     [github.com/iotregistry/sdk/mno/mnotest]: checks for other operators.
 //   - [github.com/iotregistry/sdk/registry]: the engine;

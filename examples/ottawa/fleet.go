@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	_ "embed"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -16,7 +17,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/iotregistry/sdk/mno/es9"
 	"github.com/iotregistry/sdk/mno/smdp"
 	"github.com/iotregistry/sdk/profile"
 	"github.com/iotregistry/sdk/profile/device"
@@ -56,7 +56,7 @@ type meter struct {
 	card   *euicc.Card
 	chip   *euicc.Chip
 	device *device.Device
-	lpa    func() (*es9.LPA, func())
+	op     *operator
 	old    *profile.Profile // kept by a few, for the proofs
 	sealed []byte           // kept by the first: the operator's copy of its profile
 }
@@ -98,7 +98,7 @@ func newMeter(ctx context.Context, n int, id eid.ID, w *world, op *operator) (*m
 	}
 	chip, err := euicc.NewChip(euicc.ChipConfig{
 		EID: own.EID, Certificate: own.Certificate, EUM: own.EUM, Key: own.Key, CIs: own.CIs,
-		Card: card, Issuer: smdp.DefaultIssuer,
+		EIMs: own.EIMs, Card: card, Issuer: smdp.DefaultIssuer,
 		Trust: func(chain []*x509.Certificate) error {
 			_, err := v.Authority(ctx, registryZone, chain)
 			return err
@@ -108,24 +108,22 @@ func newMeter(ctx context.Context, n int, id eid.ID, w *world, op *operator) (*m
 		return nil, err
 	}
 	return &meter{
-		id: id, card: card, chip: chip, lpa: func() (*es9.LPA, func()) { return op.assistant(chip) },
+		id: id, card: card, chip: chip, op: op,
 		device: &device.Device{Card: card, Verifier: v, DialContext: dialer(v.Resolver)},
 	}, nil
 }
 
-// update comes for what the operator has.
+// update asks the operator what there is to do, does it and tells how it went: the
+// download, and then the enabling of what was downloaded.
 func (m *meter) update(ctx context.Context) error {
-	lpa, done := m.lpa()
+	assistant, done := m.op.assistant(m.chip)
 	defer done()
-	r, err := lpa.Download(ctx, es9.ActivationCode{Address: "smdp.mno.example"}, nil)
-	if err == nil {
-		err = lpa.Enable(ctx, r.Metadata.ICCID, false)
-	}
-	if err == nil {
-		_, err = lpa.ProcessNotifications(ctx)
+	report, err := assistant.Poll(ctx)
+	for _, p := range report.Packages {
+		err = errors.Join(err, p.Err)
 	}
 	if err != nil {
-		return fmt.Errorf("meter %s: %w (%w)", m.id, err, m.chip.InstallError())
+		return fmt.Errorf("meter %s: %w", m.id, errors.Join(err, m.chip.InstallError()))
 	}
 	return nil
 }

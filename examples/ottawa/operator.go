@@ -10,6 +10,7 @@ import (
 	"github.com/iotregistry/sdk/mno"
 	"github.com/iotregistry/sdk/mno/es2"
 	"github.com/iotregistry/sdk/mno/es9"
+	"github.com/iotregistry/sdk/mno/esipa"
 	"github.com/iotregistry/sdk/mno/mnosim"
 	"github.com/iotregistry/sdk/mno/smdp"
 	"github.com/iotregistry/sdk/profile/euicc"
@@ -17,17 +18,19 @@ import (
 )
 
 // operator is the mobile operator: its SM-DP+ takes the registry's orders over
-// ES2+ and tells it of progress, both by HTTPS with mutual TLS, and serves
-// devices over ES9+.
+// ES2+ and tells it of progress, both by HTTPS with mutual TLS; its eIM has devices
+// come over ESipa, and the SM-DP+ serves them over ES9+.
 type operator struct {
 	sim      *mnosim.Operator
 	orders   *httpsServer // ES2+, for the registry
 	delivery *httpsServer // ES9+, for devices
+	manager  *httpsServer // ESipa, for devices
 	progress *httpsServer // the registry's end of ES2+
 	cert     tls.Certificate
 	client   *es2.Client // the registry's way to the operator
 
 	inventory sync.Map // device ID to EID, as the operator's cards were sold
+	calls     *calls
 }
 
 // newOperator starts the operator and both directions of ES2+. take is the
@@ -41,8 +44,8 @@ func newOperator(ctx context.Context, keyDir string, take func(context.Context, 
 	if err != nil {
 		return nil, err
 	}
-	o := &operator{cert: own}
-	if o.progress, err = serveHTTPS(es2.NewProgressHandler(take, nil), mutual(reg, own)); err != nil {
+	o := &operator{cert: own, calls: new(calls)}
+	if o.progress, err = serveHTTPS(o.calls.count(3, es2.NewProgressHandler(take, nil)), mutual(reg, own)); err != nil {
 		return nil, err
 	}
 	back := &es2.Client{BaseURL: o.progress.url(), HTTP: client(reg, &own), Requester: "mno"}
@@ -52,10 +55,16 @@ func newOperator(ctx context.Context, keyDir string, take func(context.Context, 
 	if err != nil {
 		return nil, err
 	}
-	if o.orders, err = serveHTTPS(o.sim.Handler(), mutual(own, reg)); err != nil {
+	if o.orders, err = serveHTTPS(o.calls.count(0, o.sim.Handler()), mutual(own, reg)); err != nil {
 		return nil, err
 	}
-	o.delivery, err = serveHTTPS(o.sim.DeviceHandler(), &tls.Config{
+	o.delivery, err = serveHTTPS(o.calls.count(2, o.sim.DeviceHandler()), &tls.Config{
+		MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{own},
+	})
+	if err != nil {
+		return nil, err
+	}
+	o.manager, err = serveHTTPS(o.calls.count(1, o.sim.EIMHandler()), &tls.Config{
 		MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{own},
 	})
 	if err != nil {
@@ -87,17 +96,20 @@ func (o *operator) eidOf(_ context.Context, device eid.ID) (eid.ID, error) {
 	return eid.ID{}, nil
 }
 
-// assistant returns one device's way to the operator, over a connection of its
-// own that is closed by the function.
-func (o *operator) assistant(chip *euicc.Chip) (*es9.LPA, func()) {
+// assistant returns what does in a device as the operator says, over connections
+// of its own that are closed by the function.
+func (o *operator) assistant(chip *euicc.Chip) (*esipa.IPA, func()) {
 	c := client(o.cert, nil)
 	c.Transport.(*http.Transport).MaxIdleConnsPerHost = 1
 	server := &es9.Client{BaseURL: o.delivery.url(), HTTP: c}
-	return &es9.LPA{Card: chip, Chunk: 255, Dial: func(string) (es9.Backend, error) { return server, nil }}, c.CloseIdleConnections
+	return &esipa.IPA{
+		EIM: &esipa.Client{BaseURL: o.manager.url(), HTTP: c},
+		LPA: &es9.LPA{Card: chip, Chunk: 255, Dial: func(string) (es9.Backend, error) { return server, nil }},
+	}, c.CloseIdleConnections
 }
 
 func (o *operator) stop() {
-	for _, s := range []*httpsServer{o.orders, o.delivery, o.progress} {
+	for _, s := range []*httpsServer{o.orders, o.delivery, o.manager, o.progress} {
 		if s != nil {
 			s.stop()
 		}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/iotregistry/sdk/dane"
 	"github.com/iotregistry/sdk/dane/dnssec"
+	"github.com/iotregistry/sdk/mno/eim"
 	"github.com/iotregistry/sdk/profile"
 	"github.com/iotregistry/sdk/profile/device"
 	"github.com/iotregistry/sdk/profile/euicc"
@@ -84,8 +85,8 @@ func (s *story) proofs(ctx context.Context) error {
 	if len(s.meters) == 0 {
 		return nil
 	}
-	s.out.Printf("Proofs of what must not work:")
-	for _, proof := range []func(context.Context) error{s.oldProfiles, s.sealedElsewhere, s.flippedSignature} {
+	s.out.Printf("Proofs, most of what must not work:")
+	for _, proof := range []func(context.Context) error{s.oldProfiles, s.sealedElsewhere, s.flippedSignature, s.signedReceipts} {
 		if err := proof(ctx); err != nil {
 			return err
 		}
@@ -233,4 +234,23 @@ func (f flip) Exchange(ctx context.Context, q *dns.Msg) (*dns.Msg, error) {
 		}
 	}
 	return m, nil
+}
+
+// signedReceipts asks the operator's eIM what it knows of a few eUICCs: what they
+// have signed, and nothing else, ends a job as done.
+func (s *story) signedReceipts(ctx context.Context) error {
+	held, jobs := true, 0
+	for _, m := range s.meters[:min(3, len(s.meters))] {
+		status, err := s.op.sim.EIM().Status(ctx, m.chip.EID())
+		if err != nil {
+			return err
+		}
+		for _, job := range status.Done {
+			held = held && job.Proven && job.State == eim.Succeeded
+			jobs++
+		}
+		held = held && len(status.Waiting) == 0 && len(status.Done) == 4
+	}
+	s.prove("signed_receipts", fmt.Sprintf("the operator has the eUICCs' signed results of %d downloads and enablings", jobs), held, nil)
+	return nil
 }

@@ -27,13 +27,14 @@ type report struct {
 	Verifications     int                `json:"verifications"` // DNSSEC signatures one meter checks in a round
 	Ratio             float64            `json:"ratio"`         // core seconds of both rounds to the sum of their primitives
 	MemoryMB          float64            `json:"memory_mb"`
+	Calls             map[string]int     `json:"calls"` // requests between registry, operator and meters, by interface
 	OK                bool               `json:"ok"`
 
 	mu sync.Mutex
 }
 
 func newReport() *report {
-	return &report{Seconds: map[string]float64{}, Proofs: map[string]bool{}, Primitives: map[string]float64{}}
+	return &report{Seconds: map[string]float64{}, Proofs: map[string]bool{}, Primitives: map[string]float64{}, Calls: map[string]int{}}
 }
 
 // trace takes the registry's inner steps.
@@ -62,6 +63,9 @@ func (r *report) judge(simulated int) {
 	if simulated > 0 {
 		r.OK = r.OK && r.OldProfileRefused > 0
 	}
+	for _, name := range interfaces { // each meter has come by each, in both rounds
+		r.OK = r.OK && r.Calls[name] >= 2*simulated
+	}
 }
 
 // summary measures the primitives and prints times and ratios.
@@ -76,6 +80,7 @@ func (s *story) summary() {
 	var mem runtime.MemStats
 	runtime.ReadMemStats(&mem)
 	r.MemoryMB = float64(mem.Sys-mem.HeapReleased) / (1 << 20)
+	s.op.calls.into(r.Calls)
 	r.judge(len(s.meters))
 
 	s.out.Printf("Summary: %d devices", r.Devices)
@@ -88,6 +93,7 @@ func (s *story) summary() {
 	for _, name := range primitiveNames {
 		s.out.Printf("       %-28s %s", name, seconds(r.Primitives[name]/1e6))
 	}
+	s.out.Printf("     calls                %s", s.op.calls)
 	s.out.Printf("     memory               %.0f MB", r.MemoryMB)
 }
 
@@ -108,9 +114,10 @@ const (
 	primVerify = "P-256 verification"
 	primSeal   = "HPKE seal"
 	primOpen   = "HPKE open"
+	primAgree  = "P-256 key agreement"
 )
 
-var primitiveNames = []string{primKey, primSign, primVerify, primSeal, primOpen}
+var primitiveNames = []string{primKey, primSign, primVerify, primAgree, primSeal, primOpen}
 
 // primitiveSum is what the signatures and seals of both rounds cost at least, in
 // seconds of one core. For each device and round:
@@ -120,14 +127,23 @@ var primitiveNames = []string{primKey, primSign, primVerify, primSeal, primOpen}
 //   - at the meter the seal's signature, opening it, the DNSSEC signatures of
 //     everything it looks up, and the registry's path from the issuer to the
 //     root when it installs and from the leaf when it starts;
-//   - a TLS handshake with the operator, one signature, and one with the
+//   - between SM-DP+ and eUICC (SGP.22): three signatures of the one, four of the
+//     other with that of the enabling, each verified, both sides' certificates,
+//     those of the eUICC twice; a key and an agreement on each side;
+//   - between eIM and eUICC (SGP.32): a signature on the package and one on its
+//     result, both verified, and the download's receipt once more;
+//   - TLS handshakes with eIM and SM-DP+, one signature each, and one with the
 //     provider, one on each side, each verified once, where the provider also
 //     checks the DNSSEC signature of the meter's CERT record.
 func (s *story) primitiveSum() float64 {
 	p := s.report.Primitives
-	signs := 3 + 1 + 2
-	verifies := 1 + s.report.Verifications + 1 + 2 + 1 + 2 + 1
-	round := p[primKey] + p[primSeal] + p[primOpen] + float64(signs)*p[primSign] + float64(verifies)*p[primVerify]
+	const (
+		sgp22Signs, sgp22Verifies = 3 + 4, 3 + 4 + 2 + 2*2
+		sgp32Signs, sgp32Verifies = 2, 3
+	)
+	signs := 3 + sgp22Signs + sgp32Signs + 2 + 2
+	verifies := 1 + s.report.Verifications + 1 + 2 + sgp22Verifies + sgp32Verifies + 2 + 2 + 1
+	round := 3*p[primKey] + 2*p[primAgree] + p[primSeal] + p[primOpen] + float64(signs)*p[primSign] + float64(verifies)*p[primVerify]
 	return 2 * float64(len(s.meters)) * round / 1e6
 }
 
@@ -155,6 +171,9 @@ func (s *story) measurePrimitives() {
 	p[primKey] = timeEach(n, func() { _, _ = ecdsa.GenerateKey(elliptic.P256(), rand.Reader) })
 	p[primSign] = timeEach(n, func() { _, _ = ecdsa.SignASN1(rand.Reader, key, digest[:]) })
 	p[primVerify] = timeEach(n, func() { ecdsa.VerifyASN1(&key.PublicKey, digest[:], sig) })
+	if own, err := key.ECDH(); err == nil {
+		p[primAgree] = timeEach(n, func() { _, _ = own.ECDH(own.PublicKey()) })
+	}
 	seal, open := hpkePrimitives()
 	p[primSeal], p[primOpen] = timeEach(n, seal), timeEach(n, open)
 }

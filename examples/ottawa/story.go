@@ -66,9 +66,9 @@ func tell(ctx context.Context, opts options, out *term.Reporter) (_ *report, err
 	}
 	for _, step := range []func(context.Context) error{
 		s.open, s.importMeters, s.activate,
-		func(ctx context.Context) error { return s.deliver(ctx, "download and install", "deliver") },
+		func(ctx context.Context) error { return s.deliver(ctx, "download over ES9+ and install", "deliver") },
 		s.connectFirst, s.wrongCode, s.transfer,
-		func(ctx context.Context) error { return s.deliver(ctx, "download and install again", "deliver_again") },
+		func(ctx context.Context) error { return s.deliver(ctx, "download again", "deliver_again") },
 		s.connectSecond, s.proofs,
 	} {
 		if err := step(ctx); err != nil {
@@ -256,7 +256,7 @@ func (s *story) importMeters(ctx context.Context) error {
 
 // activate has the registry issue, seal, publish and order every profile.
 func (s *story) activate(ctx context.Context) error {
-	step := s.out.Step("3-5. registry issues, seals, publishes, orders", len(s.rows))
+	step := s.out.Step("3-5. registry issues, seals, publishes, orders over ES2+", len(s.rows))
 	results, err := s.reg.Activate(ctx, s.parko.actor, registry.Options{}, s.ids()...)
 	if err := firstError(results, err); err != nil {
 		return err
@@ -272,7 +272,7 @@ func (s *story) deliver(ctx context.Context, name, key string) error {
 	if err := s.copySealed(ctx); err != nil {
 		return err
 	}
-	step := s.out.Step("6. meters "+name, len(s.meters))
+	step := s.out.Step("6. meters hear of it over ESipa, "+name, len(s.meters))
 	_, err := forEach(ctx, s.meters, s.workers, func(ctx context.Context, m *meter) error {
 		defer step.Add(1)
 		return m.update(ctx)

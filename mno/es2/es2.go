@@ -16,10 +16,15 @@ const (
 	PathCancelOrder                = "/gsma/rsp2/es2plus/cancelOrder"
 	PathReleaseProfile             = "/gsma/rsp2/es2plus/releaseProfile"
 	PathHandleDownloadProgressInfo = "/gsma/rsp2/es2plus/handleDownloadProgressInfo"
+
+	// PathHandleNotification is what version 3 has in place of
+	// HandleDownloadProgressInfo. Its path and members are from memory, not from
+	// the GSMA text.
+	PathHandleNotification = "/gsma/rsp2/es2plus/handleNotification"
 )
 
 // Version is the protocol version that both sides send in X-Admin-Protocol. Any
-// gsma/rsp/v2 version is accepted.
+// gsma/rsp/v2 version is accepted, and any version 3 by [NewProgressHandler].
 const Version = "gsma/rsp/v2.5.0"
 
 // MaxBody is the largest request or response body, in bytes, that either side

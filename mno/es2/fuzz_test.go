@@ -31,7 +31,7 @@ func inMemory(h http.Handler) *es2.Client {
 }
 
 var paths = []string{es2.PathDownloadOrder, es2.PathConfirmOrder, es2.PathCancelOrder, es2.PathReleaseProfile,
-	es2.PathHandleDownloadProgressInfo}
+	es2.PathHandleDownloadProgressInfo, es2.PathHandleNotification}
 
 // Whatever arrives, the answer is well-formed, and what the back end is given
 // arrives unchanged when sent on by our own client.
@@ -56,7 +56,7 @@ func FuzzES2Request(f *testing.F) {
 		progress := es2.NewProgressHandler(func(_ context.Context, p mno.Progress) error { news = append(news, p); return nil }, open)
 		path := paths[int(which)%len(paths)]
 		h := orders
-		if path == es2.PathHandleDownloadProgressInfo {
+		if path == es2.PathHandleDownloadProgressInfo || path == es2.PathHandleNotification {
 			h = progress
 		}
 		r := httptest.NewRequest(http.MethodPost, path, strings.NewReader(body))

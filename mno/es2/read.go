@@ -142,6 +142,9 @@ func (r *progressRequest) progress() (mno.Progress, error) {
 	if err != nil {
 		return mno.Progress{}, invalid(mno.SubjectFunction, r.Timestamp, "timestamp is not like 2026-11-24T10:00:00Z")
 	}
+	if r.Event != 0 && r.EventStatus != nil {
+		r.Point, r.Status = r.Event, *r.EventStatus
+	}
 	if r.Point == 0 {
 		return mno.Progress{}, missing(mno.SubjectFunction, "set notificationPointId")
 	}

@@ -76,14 +76,15 @@ func NewHandler(b Backend, o *Options) http.Handler {
 }
 
 // NewProgressHandler serves the other direction of ES2+ for an operator:
-// HandleDownloadProgressInfo. take must have stored the news when it returns
+// HandleDownloadProgressInfo, and HandleNotification of version 3. take must have stored the news when it returns
 // nil; the SM-DP+ then gets 204. A [*mno.StatusError] that is not retryable is
 // told to the SM-DP+ as it is, any other error is HTTP 503, so that it calls
 // again.
 func NewProgressHandler(take func(context.Context, mno.Progress) error, o *Options) http.Handler {
 	h := newHandler(o)
 	mux := http.NewServeMux()
-	mux.Handle(PathHandleDownloadProgressInfo, function(h, func(ctx context.Context, _ Call, r *progressRequest) (reply, error) {
+	h.v3 = true
+	progress := function(h, func(ctx context.Context, _ Call, r *progressRequest) (reply, error) {
 		p, err := r.progress()
 		if err != nil {
 			return nil, err
@@ -94,7 +95,9 @@ func NewProgressHandler(take func(context.Context, mno.Progress) error, o *Optio
 			return nil, &unavailableError{err}
 		}
 		return nil, err
-	}))
+	})
+	mux.Handle(PathHandleDownloadProgressInfo, progress)
+	mux.Handle(PathHandleNotification, progress)
 	return mux
 }
 
@@ -109,6 +112,7 @@ func (e *unavailableError) Unwrap() error { return e.error }
 type handler struct {
 	Options
 	log *slog.Logger
+	v3  bool // version 3 has the same functions
 }
 
 func newHandler(o *Options) *handler {
@@ -145,7 +149,7 @@ func function[T any, R interface {
 }
 
 func (h *handler) run(r *http.Request, req request, f func(Call) (reply, error)) (reply, error) {
-	if v := r.Header.Get(headerProtocol); !strings.HasPrefix(v, "gsma/rsp/v2.") {
+	if v := r.Header.Get(headerProtocol); !strings.HasPrefix(v, "gsma/rsp/v2.") && !(h.v3 && strings.HasPrefix(v, "gsma/rsp/v3.")) {
 		return nil, &mno.StatusError{Subject: mno.SubjectVersion, Reason: mno.ReasonUnsupported, Identifier: limited(v),
 			Message: "send the header " + headerProtocol + ": " + Version}
 	}

@@ -130,6 +130,26 @@ func TestBadProgress(t *testing.T) {
 	require.Equal(t, 2, taken)
 }
 
+// SM-DP+s of version 3 call the news by other names.
+func TestHandleNotification(t *testing.T) {
+	t.Parallel()
+	var got []mno.Progress
+	c := dial(t, es2.NewProgressHandler(func(_ context.Context, p mno.Progress) error { got = append(got, p); return nil }, nil))
+	const failed = `{"status":"Failed","statusCodeData":{"subjectCode":"8.2.10","reasonCode":"4.2"}}`
+	for _, members := range []string{
+		`"notificationEvent":4,"notificationEventStatus":` + failed,
+		`"notificationPointId":4,"notificationPointStatus":` + failed,
+	} {
+		res, text := post(t, c, es2.PathHandleNotification,
+			`{`+head+`,"iccid":"`+iccid+`","timestamp":"2026-11-24T10:00:00Z",`+members+`}`, "X-Admin-Protocol", "gsma/rsp/v3.1.0")
+		require.Equal(t, 204, res.StatusCode, text)
+	}
+	require.Len(t, got, 2)
+	require.Equal(t, got[0], got[1])
+	require.Equal(t, mno.PointInstall, got[0].Point)
+	require.Equal(t, "8.2.10", got[0].Failure.Subject)
+}
+
 func TestTransportRules(t *testing.T) {
 	t.Parallel()
 	b := &script{}

@@ -189,6 +189,10 @@ type progressRequest struct {
 	Status       executionStatus `json:"notificationPointStatus"`
 	Result       []byte          `json:"resultData,omitempty"`
 	IoTProfileID uint64          `json:"iotProfileId,omitempty"`
+
+	// What version 3 calls Point and Status.
+	Event       pointID          `json:"notificationEvent,omitempty"`
+	EventStatus *executionStatus `json:"notificationEventStatus,omitempty"`
 }
 
 // pointID is a number that some senders write as a string.

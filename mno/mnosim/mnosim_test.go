@@ -17,6 +17,7 @@ import (
 	"github.com/iotregistry/sdk/mno"
 	"github.com/iotregistry/sdk/mno/es2"
 	"github.com/iotregistry/sdk/mno/es9"
+	"github.com/iotregistry/sdk/mno/esipa"
 	"github.com/iotregistry/sdk/mno/mnosim"
 	"github.com/iotregistry/sdk/mno/mnotest"
 	"github.com/iotregistry/sdk/mno/smdp"
@@ -29,6 +30,7 @@ type world struct {
 	op     *mnosim.Operator
 	orders *es2.Client
 	url    string
+	eim    string
 	http   *http.Client
 	mu     sync.Mutex
 	news   []mno.Progress
@@ -36,7 +38,7 @@ type world struct {
 	log    bytes.Buffer
 }
 
-func newWorld(t testing.TB) *world {
+func newWorld(t testing.TB, change ...func(*mnosim.Config)) *world {
 	x, w := mnotest.NewTLS(t), &world{}
 	registry := x.Serve(t, es2.NewProgressHandler(func(_ context.Context, p mno.Progress) error {
 		if w.away.Load() {
@@ -51,13 +53,18 @@ func newWorld(t testing.TB) *world {
 	retry := es2.Retry{Attempts: 3, Min: time.Microsecond}
 	back := &es2.Client{BaseURL: registry, HTTP: w.http, Requester: "smdp", Retry: retry}
 	var err error
-	w.op, err = mnosim.New(mnosim.Config{
+	cfg := mnosim.Config{
 		Notify: back.HandleDownloadProgressInfo, Log: slog.New(slog.NewTextHandler(&w.log, nil)),
 		SMDP: smdp.Config{EUICC: func(_ context.Context, device eid.ID) (eid.ID, error) { return eidOf(device) }},
-	})
+	}
+	for _, f := range change {
+		f(&cfg)
+	}
+	w.op, err = mnosim.New(cfg)
 	require.NoError(t, err)
 	w.orders = &es2.Client{BaseURL: x.Serve(t, w.op.Handler()), HTTP: w.http, Requester: "registry", Retry: retry}
 	w.url = x.Serve(t, w.op.DeviceHandler())
+	w.eim = x.Serve(t, w.op.EIMHandler())
 	return w
 }
 
@@ -75,7 +82,7 @@ func (w *world) device(t testing.TB, n int) *device {
 	require.NoError(t, err)
 	own, err := w.op.EUICC(id)
 	require.NoError(t, err)
-	chip, err := euicc.NewChip(euicc.ChipConfig{EID: own.EID, Certificate: own.Certificate, EUM: own.EUM, Key: own.Key, CIs: own.CIs})
+	chip, err := euicc.NewChip(euicc.ChipConfig{EID: own.EID, Certificate: own.Certificate, EUM: own.EUM, Key: own.Key, CIs: own.CIs, EIMs: own.EIMs})
 	require.NoError(t, err)
 	return &device{chip, &es9.LPA{Card: chip, Chunk: 255, Dial: func(address string) (es9.Backend, error) {
 		require.Equal(t, "smdp.example", address)
@@ -131,6 +138,55 @@ func TestFromOrderToInstalled(t *testing.T) {
 	require.Error(t, d.update(ctx))
 	require.Equal(t, "8.1", w.news[1].Failure.Subject)
 	require.ErrorContains(t, d.update(ctx), "no such order", "it has ended")
+}
+
+// With nobody at the device, the operator's eIM has it download what was ordered,
+// and enable it.
+func TestZeroTouch(t *testing.T) {
+	t.Parallel()
+	for name, indirect := range map[string]bool{"direct": false, "through the eIM": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w, ctx := newWorld(t), t.Context()
+			r, d := w.order(t, 1, 11), w.device(t, 1)
+			client := &esipa.Client{BaseURL: w.eim, HTTP: w.http}
+			ipa := esipa.IPA{LPA: d.lpa, EIM: client, EIMID: mnosim.EIMID}
+			if indirect {
+				ipa.Indirect = client
+				d.lpa.Dial = func(string) (es9.Backend, error) { return nil, errors.New("no way to SM-DP+s") }
+			}
+			report, err := ipa.Poll(ctx)
+			require.NoError(t, err, "%s", report)
+			require.Equal(t, mno.Installed, w.state(t, r.ICCID))
+			require.True(t, d.chip.Profiles()[0].Enabled)
+			var points []mno.Point
+			for _, p := range w.news {
+				points = append(points, p.Point)
+			}
+			require.Equal(t, []mno.Point{mno.PointInstall, smdp.PointEnabled}, points)
+
+			next := w.order(t, 1, 16) // the transfer
+			report, err = ipa.Poll(ctx)
+			require.NoError(t, err, "%s", report)
+			profiles := d.chip.Profiles()
+			require.Equal(t, []string{r.ICCID, next.ICCID}, []string{profiles[0].ICCID, profiles[1].ICCID})
+			require.Equal(t, []bool{false, true}, []bool{profiles[0].Enabled, profiles[1].Enabled})
+			status, err := w.op.EIM().Status(ctx, d.chip.EID())
+			require.NoError(t, err)
+			require.Empty(t, status.Waiting)
+			require.Len(t, status.Done, 4)
+		})
+	}
+}
+
+func TestWait(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, func(c *mnosim.Config) { c.Wait = true })
+	r, d := w.order(t, 1, 11), w.device(t, 1)
+	_, err := (&esipa.IPA{LPA: d.lpa, EIM: &esipa.Client{BaseURL: w.eim, HTTP: w.http}}).Poll(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, mno.Installed, w.state(t, r.ICCID))
+	require.False(t, d.chip.Profiles()[0].Enabled)
 }
 
 func TestNewsAreRepeatedByTheDevice(t *testing.T) {

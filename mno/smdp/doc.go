@@ -16,9 +16,10 @@
 //
 // Orders live in a [Store] with compare-and-swap records, so that several
 // engines may share one; [Memory] keeps them in the process and forgets them
-// with it. What becomes of an order is recorded before a device hears of it.
-// Sessions are kept by each Server for itself: several behind one name need each
-// device's requests at the same one for the minutes that a download takes.
+// with it, package smdpsql keeps them in SQLite or PostgreSQL. What becomes of an
+// order is recorded before a device hears of it. Sessions are kept by each Server
+// for itself: several behind one name need each device's requests at the same one
+// for the minutes that a download takes.
 //
 // [Engine.Deliver] and [Engine.Finish] are the same delivery without ES9+. They
 // do not authenticate devices: whoever calls them must have done so, or rely, as

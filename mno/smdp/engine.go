@@ -96,6 +96,9 @@ func New(cfg Config) (*Engine, error) {
 	return &Engine{cfg: cfg}, nil
 }
 
+// Address returns the name devices download from.
+func (e *Engine) Address() string { return e.cfg.Address }
+
 // Stock adds available profiles of one type, for orders by ICCID. owner is the
 // only requester that may order them; empty lets any. An ICCID that is there
 // already is [mno.ErrICCIDNotAvailable]; then nothing is added.

@@ -2,6 +2,7 @@ package smdp_test
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"os"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	_ "modernc.org/sqlite"
 
 	"github.com/iotregistry/sdk/internal/rsp"
 	"github.com/iotregistry/sdk/internal/rsp/rsptest"
@@ -18,6 +20,7 @@ import (
 	"github.com/iotregistry/sdk/mno/es2"
 	"github.com/iotregistry/sdk/mno/es9"
 	"github.com/iotregistry/sdk/mno/smdp"
+	"github.com/iotregistry/sdk/mno/smdp/smdpsql"
 	"github.com/iotregistry/sdk/registry/eid"
 )
 
@@ -108,7 +111,29 @@ func code(t testing.TB, err error) string {
 
 func TestDownload(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, func(c *smdp.Config, _ *smdp.ServerConfig) { c.NotifyDownloads = true })
+	for name, open := range map[string]func(t *testing.T) smdp.Store{
+		"Memory": func(*testing.T) smdp.Store { return new(smdp.Memory) },
+		"SQLite": openSQL,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			testDownload(t, open(t))
+		})
+	}
+}
+
+func openSQL(t *testing.T) smdp.Store {
+	db, err := sql.Open("sqlite", filepath.Join(t.TempDir(), "smdp.db"))
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, db.Close()) })
+	s, err := smdpsql.Open(t.Context(), db)
+	require.NoError(t, err)
+	return s
+}
+
+// testDownload is one profile's way from its order to the end of its life.
+func testDownload(t *testing.T, store smdp.Store) {
+	b := newBench(t, func(c *smdp.Config, _ *smdp.ServerConfig) { c.NotifyDownloads, c.Store = true, store })
 	r, c := b.order(1, 11), b.card(1)
 	require.NoError(t, c.meet(&r.MatchingID))
 	m := c.metadata()
@@ -197,7 +222,7 @@ func TestFirstComeFirstServed(t *testing.T) {
 
 func TestInterruptedDownload(t *testing.T) {
 	t.Parallel()
-	store := new(smdp.Memory)
+	store := openSQL(t) // outlives the SM-DP+
 	setup := func(c *smdp.Config, s *smdp.ServerConfig) { c.Store, s.MaxDownloads = store, 3 }
 	b := newBench(t, setup)
 	r, c := b.order(1, 11), b.card(1)

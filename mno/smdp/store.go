@@ -21,7 +21,8 @@ var (
 )
 
 // Store keeps profiles. Implementations are safe for concurrent use and take
-// copies; nobody modifies a Sealed or CodeHash that was stored or read.
+// copies; nobody modifies a Sealed or CodeHash that was stored or read. Package
+// smdptest has the tests of what follows.
 type Store interface {
 	// Find returns the profile that q selects, or ErrNotFound.
 	Find(ctx context.Context, q Query) (Profile, error)
@@ -30,7 +31,7 @@ type Store interface {
 	// replaces the record with that Version; stored versions count up by one. It
 	// is ErrChanged when a version is not the stored one, or when ICCID, a
 	// non-empty MatchingID, or Device with a non-zero ProfileID would not be
-	// unique.
+	// unique. A value that is given up in the same call may still count as taken.
 	Put(ctx context.Context, ps ...Profile) error
 }
 

@@ -218,13 +218,16 @@ func (c *certificate) check(issuer *certificate, now time.Time) error {
 			return c.refuse(err)
 		}
 	}
-	if now.Before(c.NotBefore) || now.After(c.NotAfter) { // last: expired only if all else is right
-		return c.refuse(ErrValidity)
+	if !now.Before(c.NotBefore) && !now.After(c.NotAfter) {
+		return nil
 	}
-	return nil
+	if err := c.CheckSignatureFrom(issuer.Certificate); err != nil { // expired is only what would be right else
+		return c.refuse(fmt.Errorf("%w: %w", ErrIssuer, err))
+	}
+	return c.refuse(ErrValidity)
 }
 
-// issued checks key ID, name and signature: each alone proves nothing.
+// issued checks key ID and name.
 func (c *certificate) issued(issuer *certificate) error {
 	root := c.role == RoleCI
 	switch {
@@ -234,13 +237,11 @@ func (c *certificate) issued(issuer *certificate) error {
 		!bytes.Equal(c.AuthorityKeyId, issuer.SubjectKeyId) && !(root && len(c.AuthorityKeyId) == 0):
 		return fmt.Errorf("%w: key IDs", ErrIssuer)
 	}
-	if err := c.CheckSignatureFrom(issuer.Certificate); err != nil {
-		return fmt.Errorf("%w: %w", ErrIssuer, err)
-	}
-	return nil
+	return nil // the signature is checked by chain, with the others
 }
 
-// chain lets crypto/x509 judge as well.
+// chain lets crypto/x509 judge, signatures above all: after everything else, since
+// they are what costs time.
 func chain(leaf, middle, ci *certificate, now time.Time) error {
 	roots, others := x509.NewCertPool(), x509.NewCertPool()
 	roots.AddCert(ci.handled())
@@ -251,10 +252,14 @@ func chain(leaf, middle, ci *certificate, now time.Time) error {
 		Roots: roots, Intermediates: others, CurrentTime: now,
 		KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny},
 	})
-	if err != nil {
-		return leaf.refuse(fmt.Errorf("%w: %w", ErrIssuer, err))
+	if err == nil {
+		return nil
 	}
-	return nil
+	guilty := leaf
+	if middle != nil && middle.CheckSignatureFrom(ci.Certificate) != nil {
+		guilty = middle
+	}
+	return guilty.refuse(fmt.Errorf("%w: %w", ErrIssuer, err))
 }
 
 // handled returns a copy for crypto/x509, which refuses the critical extensions it

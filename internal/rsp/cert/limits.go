@@ -194,3 +194,29 @@ func within(name, want pkix.RDNSequence) bool {
 	}
 	return true
 }
+
+// Prefixes returns what EIDs of an EUM begin with, 8 to 30 digits each, as its
+// certificate (DER) says. Who makes eUICCs chooses one; whether the result is
+// within all limits, [Verifier.EUICC] says.
+func Prefixes(eum []byte) ([]string, error) {
+	c, err := parse(RoleEUM, eum)
+	if err != nil {
+		return nil, err
+	}
+	l, err := c.limits()
+	if err != nil {
+		return nil, c.refuse(err)
+	}
+	if l.eins != nil {
+		return l.eins, nil
+	}
+	var list []string
+	for _, name := range l.names {
+		serial, err := single(name, oidSerialNumber)
+		if err != nil {
+			return nil, c.refuse(ErrConstraints)
+		}
+		list = append(list, serial)
+	}
+	return list, nil
+}

@@ -1,0 +1,104 @@
+package eim
+
+import (
+	"context"
+	"slices"
+
+	"github.com/iotregistry/sdk/internal/rsp"
+	"github.com/iotregistry/sdk/registry/eid"
+)
+
+// downloadResult takes what came of a download.
+func (e *EIM) downloadResult(ctx context.Context, device eid.ID, m *rsp.ProfileDownloadTriggerResult) ([]int64, error) {
+	if m.Error != nil {
+		return nil, e.unproven(ctx, device, m.EIMTransactionID, "the device could not download: "+m.Error.Reason.String())
+	}
+	_, err := e.change(ctx, device, false, func(r *Record) (bool, error) {
+		text, err := m.Installation.Data.SignedText()
+		if err := signedBy(r, text, m.Installation.Signature, err); err != nil {
+			return false, err
+		}
+		j := r.job(m.EIMTransactionID.String())
+		if j == nil || j.Download == nil {
+			return false, useless("it is about no download that the device was given")
+		}
+		data := &m.Installation.Data
+		if j.Proven && j.Sequence != nil && *j.Sequence == data.Notification.SeqNumber {
+			return false, nil // it comes again
+		}
+		if why := r.strange(j, data); why != "" {
+			return false, useless(why)
+		}
+		return true, e.installed(ctx, r, j, m.Installation)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return e.forward(ctx, device, []rsp.PendingNotification{{Installation: m.Installation}})
+}
+
+// strange says why a receipt is not of this download, "" if it can be. Receipts do
+// not tell which trigger they belong to: an older one must not pass for this.
+func (r *Record) strange(j *Job, data *rsp.ProfileInstallationResultData) string {
+	n := &data.Notification
+	switch {
+	case j.Proven:
+		return "the download has ended otherwise"
+	case n.Event != rsp.EventInstall:
+		return "it is about no installation"
+	case n.SeqNumber <= j.After:
+		return "it is older than the download"
+	case j.Download.ICCID != "" && (n.ICCID == nil || string(*n.ICCID) != j.Download.ICCID):
+		return "it is about another profile"
+	}
+	for i := range r.History {
+		if o := &r.History[i]; o.Download != nil && o.Sequence != nil && *o.Sequence == n.SeqNumber {
+			return "it is the receipt of another download"
+		}
+	}
+	return ""
+}
+
+// installed ends a download with the eUICC's receipt.
+func (e *EIM) installed(ctx context.Context, r *Record, j *Job, m *rsp.ProfileInstallationResult) error {
+	data := &m.Data
+	j.Sequence = ptr(data.Notification.SeqNumber)
+	r.Sequence = max(r.Sequence, data.Notification.SeqNumber)
+	if data.Notification.ICCID != nil {
+		j.ICCID = string(*data.Notification.ICCID)
+	}
+	if f := data.Error; f != nil {
+		j.Failure = f.Command.String() + ": " + f.Reason.String()
+		return e.end(ctx, r, j, Failed, m.Raw, nil)
+	}
+	j.Failure = ""
+	var follow *Job
+	if j.Download.Enable {
+		var err error
+		if follow, err = e.follow(r, j); err != nil {
+			return err
+		}
+	}
+	if err := e.end(ctx, r, j, Succeeded, m.Raw, nil); err != nil {
+		return err
+	}
+	if follow != nil {
+		r.Queue = slices.Insert(r.Queue, r.next(), *follow)
+	}
+	return nil
+}
+
+// follow makes the job that enables what a download has installed, or says in the
+// download's record why there is none.
+func (e *EIM) follow(r *Record, j *Job) (*Job, error) {
+	switch {
+	case j.ICCID == "":
+		j.Failure = "installed, but not enabled: the eUICC does not say which profile it is"
+	case r.Counter >= MaxCounter:
+		j.Failure = "installed, but not enabled: the counter for this eUICC is used up"
+	default:
+		f := &Job{Steps: []Step{{Action: ActionEnable, ICCID: j.ICCID, Rollback: j.Download.Rollback}}, Parent: j.ID}
+		return f, e.start(f)
+	}
+	return nil, nil
+}
