@@ -34,9 +34,11 @@ type world struct {
 	engine *smdp.Engine
 	chip   *euicc.Chip
 	eim    *eim
+	ci     []byte            // of eUICC and SM-DP+
 	key    *ecdsa.PrivateKey // signs packages
-	way    *way              // between device and eIM
-	toDP   *way              // between device and SM-DP+
+	relay  *esipa.Relay
+	way    *way // between device and eIM
+	toDP   *way // between device and SM-DP+
 	ipa    *esipa.IPA
 	power  *power // nil: always there
 	now    time.Time
@@ -48,6 +50,7 @@ func newWorld(t *testing.T, indirect bool) *world {
 	clock := func() time.Time { return w.now }
 	pki, err := rsptest.New(w.now.AddDate(-1, 0, 0))
 	require.NoError(t, err)
+	w.ci = pki.CI.DER
 	w.insert(pki, clock)
 	w.engine, err = smdp.New(smdp.Config{Address: address, Now: clock})
 	require.NoError(t, err)
@@ -63,7 +66,8 @@ func newWorld(t *testing.T, indirect bool) *world {
 		}
 		return server, nil
 	}
-	client := dialHandler(t, esipa.NewHandler(w.eim, &esipa.Options{Relay: &esipa.Relay{Dial: dial, Now: clock}}))
+	w.relay = &esipa.Relay{Dial: dial, Now: clock}
+	client := dialHandler(t, esipa.NewHandler(w.eim, &esipa.Options{Relay: w.relay}))
 	w.way = &way{next: client.HTTP.Transport}
 	client.HTTP.Transport = w.way
 	w.ipa = &esipa.IPA{EIM: client, LPA: &es9.LPA{Card: w.chip}}
