@@ -32,6 +32,12 @@ func (c *Client) selectApplet(ctx context.Context) error {
 	return err
 }
 
+// selectAgain does the same on a card that may have lost its channels, or not.
+func (c *Client) selectAgain(ctx context.Context) error {
+	c.closeChannel(ctx)
+	return c.selectApplet(ctx)
+}
+
 // openChannel returns 0 where there are no channels but the basic one.
 func (c *Client) openChannel(ctx context.Context) (int, error) {
 	r, err := c.send(ctx, c.opts.Timeout, "open a logical channel", apdu.Command{INS: words.INSManageChannel, Le: 1})

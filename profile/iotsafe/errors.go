@@ -12,7 +12,7 @@ import (
 var (
 	// ErrNoApplet means that the card knows none of the application identifiers
 	// that were tried.
-	ErrNoApplet = errors.New("iotsafe: no IoT SAFE applet under these AIDs; is it this SIM, and has its operator put the applet on it?")
+	ErrNoApplet = errors.New("iotsafe: no IoT SAFE applet under these AIDs; is it this SIM?")
 
 	// ErrNotFound means that the card has no such object, or that it is a file
 	// with nothing in it.
@@ -60,6 +60,7 @@ var (
 const (
 	swEndOfFile   apdu.Status = 0x6282
 	swNoChannel   apdu.Status = 0x6881 // logical channels are not supported, or this one is closed
+	swNotSelected apdu.Status = 0x6999 // of Java cards: there is no applet on this channel
 	swWrongOffset apdu.Status = 0x6B00
 )
 

@@ -51,39 +51,44 @@ func (c *Client) attempts(ctx context.Context, repeat harmless, f func(context.C
 	if c.closed {
 		return ErrClosed
 	}
-	wait := c.opts.Wait
-	for n := 0; ; n++ {
+	wait, selected := c.opts.Wait, false
+	for n := 0; ; {
 		err := f(ctx)
-		lost := isStatus(err, swNoChannel) || errors.Is(err, ErrCardReset)
-		if err == nil || ctx.Err() != nil || !bool(repeat) && !lost || n >= c.opts.Retries || !passing(err) {
+		switch {
+		case err == nil, ctx.Err() != nil:
 			return err
-		}
-		if c.opts.Sleep(ctx, wait) != nil {
+		case !selected && isLost(err):
+			selected = true
+			if again := c.selectAgain(ctx); again != nil {
+				return errors.Join(err, again)
+			}
+			if status(err) == 0 && !bool(repeat) {
+				return err // nobody knows whether it was carried out
+			}
+		case !bool(repeat), n >= c.opts.Retries, !passing(err), c.opts.Sleep(ctx, wait) != nil:
 			return err
-		}
-		wait = min(2*wait, maxWait)
-		if lost { // a card after a reset has forgotten channel and selection
-			if again := c.selectApplet(ctx); again != nil {
-				return again
-			}
-			if !repeat {
-				return err
-			}
+		default:
+			n, wait = n+1, min(2*wait, maxWait)
 		}
 	}
 }
 
-// passing reports whether what failed might work when repeated.
+// isLost reports whether the card may have forgotten channel and selection, as
+// after a reset. Cards then answer as if they had never heard of the applet.
+func isLost(err error) bool {
+	return errors.Is(err, ErrCardReset) ||
+		isStatus(err, swNoChannel, swNotSelected, apdu.ConditionsNotMet, apdu.WrongINS, apdu.WrongCLA)
+}
+
+// passing reports whether what failed might work when it is repeated: answers that
+// got lost or were spoilt on their way, but no refusals.
 func passing(err error) bool {
-	var refused *StatusError
-	switch {
-	case errors.As(err, &refused):
-		return apdu.Status(refused.Status) == swNoChannel
-	case errors.Is(err, ErrCardRemoved), errors.Is(err, ErrNoApplet), errors.Is(err, ErrArgument),
-		errors.Is(err, ErrNotFound), errors.Is(err, ErrTooLarge), errors.Is(err, ErrRandom):
-		return false
+	for _, final := range []error{ErrCardRemoved, ErrNoApplet, ErrArgument, ErrNotFound, ErrTooLarge, ErrRandom} {
+		if errors.Is(err, final) {
+			return false
+		}
 	}
-	return true
+	return status(err) == 0
 }
 
 // exec has the applet carry out one command on the client's channel. The error is
