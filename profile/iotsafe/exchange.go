@@ -15,6 +15,7 @@ const (
 	smallestChunk = 16
 	cleanUp       = 5 * time.Second // for what is left to do once a context has ended
 	maxWait       = 5 * time.Second
+	maxRounds     = 64 // commands that one may take with all its GET RESPONSEs
 	insResponse   = words.INSGetResponse
 	chainMask     = 0x80 // proprietary class
 )
@@ -120,7 +121,7 @@ func (c *Client) execWithin(ctx context.Context, limit time.Duration, name strin
 func (c *Client) send(ctx context.Context, limit time.Duration, name string, cmd apdu.Command) (apdu.Response, error) {
 	limited, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	r, err := apdu.Send(limited, fetcher{c}, cmd)
+	r, err := apdu.Send(limited, &fetcher{c: c}, cmd)
 	var sw apdu.Status
 	switch {
 	case errors.As(err, &sw):
@@ -142,10 +143,16 @@ func (c *Client) send(ctx context.Context, limit time.Duration, name string, cmd
 
 // fetcher is the card as apdu.Send sees it: GET RESPONSE asks for no more than
 // gets through, and in the class that the card wants it in.
-type fetcher struct{ c *Client }
+type fetcher struct {
+	c      *Client
+	rounds int
+}
 
 // Transmit carries one command.
-func (f fetcher) Transmit(ctx context.Context, command []byte) ([]byte, error) {
+func (f *fetcher) Transmit(ctx context.Context, command []byte) ([]byte, error) {
+	if f.rounds++; f.rounds > maxRounds {
+		return nil, apdu.ErrEndless
+	}
 	if len(command) != 5 || command[1] != insResponse {
 		return f.c.card.Transmit(ctx, command)
 	}

@@ -14,7 +14,8 @@ import (
 
 const (
 	derSequence = 0x30
-	headerRead  = 4 // bytes that tell how long a certificate is
+	headerRead  = 4  // bytes that tell how long a certificate is
+	spareReads  = 16 // beyond what a file of the largest size takes in the smallest pieces
 )
 
 // ReadFile returns a file's contents. A file that begins as a DER SEQUENCE or as a
@@ -42,7 +43,10 @@ type reading struct {
 
 func (c *Client) readFile(ctx context.Context, name Name) ([]byte, error) {
 	f := &reading{name: name, end: -1}
-	for f.end < 0 || len(f.data) < f.end {
+	for reads := 0; f.end < 0 || len(f.data) < f.end; reads++ {
+		if reads > c.opts.MaxFile/smallestChunk+spareReads {
+			return nil, malformed("READ FILE", "%v comes in too small pieces", name)
+		}
 		if f.end > c.opts.MaxFile || len(f.data) >= c.opts.MaxFile {
 			return nil, fmt.Errorf("%w: %v", ErrTooLarge, name)
 		}

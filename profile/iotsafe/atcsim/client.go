@@ -151,23 +151,25 @@ func (c *Client) prepare(ctx context.Context) error {
 	return nil
 }
 
-// attention sends a command without an answer of its own, and reports whether the
-// modem repeated it.
+// attention sends a command without an answer of its own, waits for silence after
+// its result, and reports whether the modem repeated it.
 func (c *Client) attention(ctx context.Context, line string) (echoed bool, err error) {
 	if err := c.say(ctx, line); err != nil {
 		return false, err
 	}
+	answered := false
 	for budget := maxInput; ; {
-		got, err := c.line(ctx, &budget)
-		if err != nil {
-			return false, err
-		}
+		got, err := c.lineOrSilence(ctx, &budget, answered)
 		switch {
+		case err != nil:
+			return false, err
+		case got == "" && answered:
+			c.state.owed = 0
+			return echoed, nil
 		case isEcho(got, line):
 			echoed = true
 		case isFinal(got):
-			c.state.owed--
-			return echoed, nil
+			answered = true
 		}
 	}
 }
@@ -178,22 +180,33 @@ func (c *Client) say(ctx context.Context, line string) error {
 	return c.out.write(ctx, []byte(line+"\r"))
 }
 
-// settle waits for what is owed to commands before, or for silence.
+// settle waits for silence: what is owed to commands before will not come then.
 func (c *Client) settle(ctx context.Context) error {
 	for budget := maxInput; ; {
-		quiet, cancel := context.WithTimeout(ctx, c.opts.Settle)
-		_, err := c.line(quiet, &budget)
-		cancel()
-		switch {
-		case ctx.Err() != nil:
-			return ctx.Err()
-		case errors.Is(err, context.DeadlineExceeded):
-			c.state.owed = 0
-			return nil
-		case err != nil:
+		got, err := c.lineOrSilence(ctx, &budget, true)
+		if err != nil {
 			return err
 		}
+		if got == "" {
+			c.state.owed = 0
+			return nil
+		}
 	}
+}
+
+// lineOrSilence returns the next line, or none where silent and nothing is said for
+// a while.
+func (c *Client) lineOrSilence(ctx context.Context, budget *int, silent bool) (string, error) {
+	if !silent {
+		return c.line(ctx, budget)
+	}
+	quiet, cancel := context.WithTimeout(ctx, c.opts.Settle)
+	defer cancel()
+	line, err := c.line(quiet, budget)
+	if err != nil && ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded) {
+		return "", nil
+	}
+	return line, err
 }
 
 // drain drops what has come meanwhile. An answer among it was a repetition.
@@ -221,10 +234,17 @@ func (c *Client) stale(line string) {
 	}
 }
 
-// line returns the next line. Budget bounds the characters of all of them.
+// line returns the next line that is not blank. Budget bounds the characters of all of them.
 func (c *Client) line(ctx context.Context, budget *int) (string, error) {
 	s := &c.state
-	for len(s.lines) == 0 {
+	for {
+		for len(s.lines) > 0 {
+			line := strings.TrimSpace(s.lines[0])
+			s.lines = s.lines[1:]
+			if line != "" {
+				return line, nil
+			}
+		}
 		if *budget <= 0 {
 			return "", fmt.Errorf("%w: more than %d characters of something else", ErrModem, maxInput)
 		}
@@ -235,7 +255,4 @@ func (c *Client) line(ctx context.Context, budget *int) (string, error) {
 		*budget -= len(b)
 		s.lines = s.split.feed(b)
 	}
-	line := strings.TrimSpace(s.lines[0])
-	s.lines = s.lines[1:]
-	return line, nil
 }
