@@ -56,6 +56,10 @@ func TestUpdate(t *testing.T) {
 	want(t, a, "00B000000383010300", "6A82")
 	want(t, a, readTwo, fmt.Sprintf("%X9000", "old"))
 
+	require.NoError(t, a.Update(file(1, "new")))
+	want(t, a, readOne, fmt.Sprintf("%X63CF", "new"))
+	want(t, a, "00700003", "9000") // has nothing to do with it
+
 	u, err = a.BeginUpdate(file(1, "newer"))
 	require.NoError(t, err)
 	u.Abort()
@@ -80,6 +84,16 @@ func TestUpdateThatFailsCommands(t *testing.T) {
 	want(t, a, "00B900000384010400", "6989")
 	want(t, a, "00CD00000385010400", "6A82") // nothing was made
 	ask(t, a, "00B900000384010400")
+}
+
+// Who has to ask again, with another length, is told then.
+func TestUpdateAndWrongLe(t *testing.T) {
+	t.Parallel()
+	a := selected(t, applet.Config{Quirks: applet.Quirks{ExactLe: true}, Objects: []applet.Object{file(1, "old")}})
+	require.NoError(t, a.Update(file(1, "new")))
+	want(t, a, readOne[:len(readOne)-2]+"10", "6C03")
+	want(t, a, readOne[:len(readOne)-2]+"03", fmt.Sprintf("%X63CF", "new"))
+	want(t, a, readOne, fmt.Sprintf("%X9000", "new"))
 }
 
 // Sessions do not outlive the key that they began with.
