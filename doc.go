@@ -44,6 +44,8 @@
 //   - [github.com/iotregistry/sdk/profile]: IoT profiles, sealed and open;
 //     [github.com/iotregistry/sdk/profile/euicc]: a simulated eUICC, also by
 //     APDU;
+//     [github.com/iotregistry/sdk/profile/iotsafe/applet]: a simulated IoT SAFE
+//     applet;
 //     [github.com/iotregistry/sdk/profile/device]: the device's runtime;
 //     [github.com/iotregistry/sdk/profile/profiletest]: checks for other keys.
 //   - [github.com/iotregistry/sdk/mno]: orders, states, errors;

@@ -97,7 +97,7 @@ type Applet struct {
 	channels [channelCount]channel
 	objects  []*object // in the order they are listed in
 	update   *Update   // going on; nil: none
-	reported bool      // the command is the first on an object that was updated
+	told     []*object // by this command, the first on them since their update
 	changed  uint64    // grows with objects
 }
 

@@ -35,6 +35,7 @@ func status(sw apdu.Status) apdu.Response { return apdu.Response{SW: sw} }
 
 // execute carries out one command.
 func (a *Applet) execute(b []byte) apdu.Response {
+	a.told = nil
 	command, err := apdu.ParseCommand(b)
 	if err != nil {
 		return status(apdu.WrongLength)
@@ -60,7 +61,6 @@ func (a *Applet) execute(b []byte) apdu.Response {
 	if !ch.selected {
 		return status(apdu.ConditionsNotMet)
 	}
-	a.reported = false
 	data, sw := a.command(ch, command)
 	sw, done := a.afterUpdate(sw)
 	if !done {
@@ -74,9 +74,9 @@ func (a *Applet) execute(b []byte) apdu.Response {
 func (a *Applet) afterUpdate(sw apdu.Status) (_ apdu.Status, done bool) {
 	done = sw == apdu.OK || sw == apdu.MoreData
 	switch {
-	case a.reported && done:
+	case len(a.told) > 0 && done:
 		return apdu.OKAdminDone, true
-	case a.reported:
+	case len(a.told) > 0:
 		return apdu.AdminDoneFailed, false
 	case sw == apdu.OK && a.cfg.Quirks.Proactive != 0:
 		return 0x9100 | apdu.Status(a.cfg.Quirks.Proactive), true
@@ -126,7 +126,6 @@ func (a *Applet) ok() apdu.Status {
 // selectApplet takes a whole AID or its beginning (ISO/IEC 7816-4 section
 // 12.2.3). Where another one is asked for, the channel keeps what was selected.
 func (a *Applet) selectApplet(ch *channel, command apdu.Command) apdu.Response {
-	a.reported = false
 	if command.P1 != 4 || command.P2&^0x0C != 0 { // of several with such a beginning, the first
 		return status(apdu.WrongP1P2)
 	}
@@ -157,6 +156,9 @@ func (a *Applet) reply(ch *channel, command apdu.Command, data []byte, sw apdu.S
 		le = 0
 	}
 	if reads(command.INS) && a.wrongLe(le, len(data)) {
+		for _, o := range a.told { // the answer that tells is still to come
+			o.updated = true
+		}
 		return status(swLe | apdu.Status(len(data)))
 	}
 	ch.answer, ch.last = data, sw

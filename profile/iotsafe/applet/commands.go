@@ -290,7 +290,7 @@ func (a *Applet) noted(o *object) (*object, apdu.Status) {
 	if !o.updated {
 		return o, apdu.OK
 	}
-	o.updated, a.reported = false, true
+	o.updated, a.told = false, append(a.told, o)
 	a.changed++
 	if a.cfg.Quirks.FailAfterUpdate {
 		return nil, apdu.AdminDoneFailed

@@ -2,6 +2,7 @@ package applet
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/iotregistry/sdk/internal/iotsafe"
@@ -105,6 +106,7 @@ func (q *Quirks) complete() error {
 	if q.AIDs == nil {
 		q.AIDs = iotsafe.AIDs()[:1]
 	}
+	q.AIDs = slices.Clone(q.AIDs)
 	for _, aid := range q.AIDs {
 		if len(aid) < 5 || len(aid) > 16 {
 			return fmt.Errorf("%w: an AID has not 5 to 16 bytes", ErrConfig)

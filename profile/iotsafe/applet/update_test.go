@@ -8,6 +8,7 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"fmt"
+	"math/big"
 	"strings"
 	"sync"
 	"testing"
@@ -55,6 +56,10 @@ func TestUpdate(t *testing.T) {
 	want(t, a, "00B000000383010300", "6A82")
 	want(t, a, readTwo, fmt.Sprintf("%X9000", "old"))
 
+	require.NoError(t, a.Update(file(1, "new")))
+	want(t, a, readOne, fmt.Sprintf("%X63CF", "new"))
+	want(t, a, "00700003", "9000") // has nothing to do with it
+
 	u, err = a.BeginUpdate(file(1, "newer"))
 	require.NoError(t, err)
 	u.Abort()
@@ -79,6 +84,16 @@ func TestUpdateThatFailsCommands(t *testing.T) {
 	want(t, a, "00B900000384010400", "6989")
 	want(t, a, "00CD00000385010400", "6A82") // nothing was made
 	ask(t, a, "00B900000384010400")
+}
+
+// Who has to ask again, with another length, is told then.
+func TestUpdateAndWrongLe(t *testing.T) {
+	t.Parallel()
+	a := selected(t, applet.Config{Quirks: applet.Quirks{ExactLe: true}, Objects: []applet.Object{file(1, "old")}})
+	require.NoError(t, a.Update(file(1, "new")))
+	want(t, a, readOne[:len(readOne)-2]+"10", "6C03")
+	want(t, a, readOne[:len(readOne)-2]+"03", fmt.Sprintf("%X63CF", "new"))
+	want(t, a, readOne, fmt.Sprintf("%X9000", "new"))
 }
 
 // Sessions do not outlive the key that they began with.
@@ -205,19 +220,20 @@ func TestSecretsAreNotShown(t *testing.T) {
 	require.NoError(t, err)
 	d, err := w.key.Bytes()
 	require.NoError(t, err)
-	for _, o := range append(objects, objects[len(objects)-1]) {
+	number := new(big.Int).SetBytes(d).String()
+	for _, o := range objects {
 		text := fmt.Sprintf("%v %+v %#v %s %x %v", o, o, o, o, o, &o)
 		j, err := json.Marshal(o)
 		require.NoError(t, err)
 		for _, shown := range []string{text, string(j)} {
-			require.NotContains(t, shown, w.key.D.String()) //nolint:staticcheck // what would be printed
+			require.NotContains(t, shown, number)
 			require.NotContains(t, shown, fmt.Sprintf("%x", d))
 			require.NotContains(t, shown, "very secret")
 			require.NotContains(t, shown, fmt.Sprintf("%x", "very secret"))
 		}
 	}
 	text := fmt.Sprintf("%v %+v %#v", a, a, a)
-	require.NotContains(t, text, w.key.D.String()) //nolint:staticcheck // what would be printed
+	require.NotContains(t, text, number)
 	require.NotContains(t, text, "very secret")
 	require.Equal(t, "private key 01", applet.PrivateKey{ID: []byte{1}}.LogValue().String())
 }
