@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net"
 	"time"
 
 	"github.com/iotregistry/sdk/profile/iotsafe"
@@ -20,6 +21,10 @@ type Options struct {
 	Socket  string        // of pcscd; "": DefaultSocket
 	Reader  string        // name of the reader, as Readers has it; "": the first with a card in it
 	Timeout time.Duration // for one message of the daemon, and one command of the card where its context has no deadline; 0: DefaultTimeout
+
+	// Dial connects to the daemon, such as one whose socket is forwarded from a
+	// machine of the same kind. Nil: to Socket.
+	Dial func(ctx context.Context) (net.Conn, error)
 }
 
 func (o *Options) setDefaults() error {
@@ -28,6 +33,10 @@ func (o *Options) setDefaults() error {
 	}
 	if o.Timeout == 0 {
 		o.Timeout = DefaultTimeout
+	}
+	if o.Dial == nil {
+		socket := o.Socket
+		o.Dial = func(ctx context.Context) (net.Conn, error) { return new(net.Dialer).DialContext(ctx, "unix", socket) }
 	}
 	if o.Timeout < 0 || len(o.Reader) >= nameSize {
 		return fmt.Errorf("%w: pcsc: a negative Timeout, or a Reader's name that is too long", iotsafe.ErrArgument)

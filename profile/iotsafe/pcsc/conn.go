@@ -21,7 +21,7 @@ type conn struct {
 func dial(ctx context.Context, opts Options) (*conn, error) {
 	limited, cancel := context.WithTimeout(ctx, opts.Timeout)
 	defer cancel()
-	raw, err := new(net.Dialer).DialContext(limited, "unix", opts.Socket)
+	raw, err := opts.Dial(limited)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrNoDaemon, err)
 	}
