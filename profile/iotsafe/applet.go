@@ -2,6 +2,7 @@ package iotsafe
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/iotregistry/sdk/internal/apdu"
@@ -26,7 +27,7 @@ func (c *Client) selectApplet(ctx context.Context) error {
 		return err
 	}
 	c.closeChannel(ctx)
-	if basic := c.selectOn(ctx, 0); basic == nil {
+	if errors.Is(err, ErrNoApplet) && c.selectOn(ctx, 0) == nil {
 		return nil
 	}
 	return err

@@ -87,7 +87,7 @@ func Open(ctx context.Context, card Transport, opts Options) (*Client, error) {
 	}
 	c := &Client{card: card, opts: opts, turn: make(chan struct{}, 1), changed: make(chan struct{})}
 	c.quirks = Quirks{Chunk: opts.Chunk, IDWidth: 1}
-	if err := c.selectApplet(ctx); err != nil {
+	if err := c.patiently(ctx, func() error { return c.selectApplet(ctx) }); err != nil {
 		return nil, err
 	}
 	if err := c.learn(ctx); err != nil {

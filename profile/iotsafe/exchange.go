@@ -74,6 +74,18 @@ func (c *Client) attempts(ctx context.Context, repeat harmless, f func(context.C
 	}
 }
 
+// patiently repeats one harmless step while the client is being opened.
+func (c *Client) patiently(ctx context.Context, step func() error) error {
+	wait := c.opts.Wait
+	for n := 0; ; n++ {
+		err := step()
+		if err == nil || ctx.Err() != nil || n >= c.opts.Retries || !passing(err) || c.opts.Sleep(ctx, wait) != nil {
+			return err
+		}
+		wait = min(2*wait, maxWait)
+	}
+}
+
 // isLost reports whether the card may have forgotten channel and selection, as
 // after a reset. Cards then answer as if they had never heard of the applet.
 func isLost(err error) bool {

@@ -214,6 +214,42 @@ func TestLostAnswers(t *testing.T) {
 	require.Equal(t, 1, x.commands(), "a key is made once")
 }
 
+// One lost answer neither keeps a client from opening nor teaches it a quirk.
+func TestLostAnswersWhileOpening(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, applet.StandardCard())
+	c, x := w.open(t, iotsafe.Options{})
+	want := c.Quirks()
+	for lost := 1; ; lost++ {
+		w.card.Reset()
+		x.interfere(func(n int, _ []byte) ([]byte, error) {
+			if n == lost {
+				return nil, errLost
+			}
+			return nil, nil
+		})
+		again, err := iotsafe.Open(t.Context(), x, iotsafe.Options{Sleep: noSleep})
+		require.NoError(t, err, lost)
+		got := again.Quirks()
+		if lost > 1 {
+			require.Equal(t, want, got, lost)
+		}
+		if x.commands() < lost {
+			break
+		}
+	}
+}
+
+// An update that is told while the client opens is no quirk of the card.
+func TestUpdateWhileOpening(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, applet.Quirks{NoGetData: true, IDWidth: 2})
+	require.NoError(t, w.card.Update(w.objects(t, w.profile)...))
+	c, _ := w.open(t, iotsafe.Options{})
+	require.Equal(t, 2, c.Quirks().IDWidth)
+	wantProfile(t, w, c)
+}
+
 func TestCardRemovedDuringASignature(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, applet.StandardCard())
@@ -410,7 +446,7 @@ func TestNothingHangs(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
-		_, err := iotsafe.Open(t.Context(), silent{}, iotsafe.Options{Timeout: 3 * time.Second})
+		_, err := iotsafe.Open(t.Context(), silent{}, iotsafe.Options{Timeout: 3 * time.Second, Retries: -1})
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 		require.ErrorContains(t, err, "did not answer within 3s")
 		require.Equal(t, 3*time.Second, time.Since(start))

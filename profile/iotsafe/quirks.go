@@ -118,7 +118,14 @@ func (c *Client) learn(ctx context.Context) error {
 	if err := c.learnApplication(ctx); err != nil {
 		return err
 	}
-	objects, err := c.list(ctx)
+	var objects []Object
+	err := c.patiently(ctx, func() (err error) {
+		objects, err = c.list(ctx)
+		if errors.Is(err, ErrChanged) { // this will not be said again
+			objects, err = c.list(ctx)
+		}
+		return err
+	})
 	switch {
 	case fatal(err):
 		return err
@@ -133,7 +140,10 @@ func (c *Client) learn(ctx context.Context) error {
 func (c *Client) learnClass(ctx context.Context) error {
 	for _, proprietary := range []bool{false, true} {
 		c.learned(func(q *Quirks) { q.ProprietaryClass = proprietary })
-		_, err := c.exec(ctx, "GET RANDOM", apdu.Command{INS: words.INSGetRandom, Le: minRandom})
+		err := c.patiently(ctx, func() error {
+			_, err := c.exec(ctx, "GET RANDOM", apdu.Command{INS: words.INSGetRandom, Le: minRandom})
+			return err
+		})
 		switch {
 		case ctx.Err() != nil, fatal(err):
 			return err
@@ -148,8 +158,12 @@ func (c *Client) learnClass(ctx context.Context) error {
 // learnApplication notes whether the card tells of its applet. What it tells is
 // wrong on too many cards to rely on it.
 func (c *Client) learnApplication(ctx context.Context) error {
-	r, err := c.inChunks(func(chunk int) (apdu.Response, error) {
-		return c.exec(ctx, "GET DATA", apdu.Command{INS: words.INSGetData, P1: words.DataApplication, Le: lengthFor(chunk)})
+	var r apdu.Response
+	err := c.patiently(ctx, func() (err error) {
+		r, err = c.inChunks(func(chunk int) (apdu.Response, error) {
+			return c.exec(ctx, "GET DATA", apdu.Command{INS: words.INSGetData, P1: words.DataApplication, Le: lengthFor(chunk)})
+		})
+		return err
 	})
 	if fatal(err) {
 		return err
@@ -202,8 +216,11 @@ func (c *Client) probeIDs(ctx context.Context) error {
 	for _, n := range []byte{words.CIRACertificate, words.CIRARoot} {
 		for _, form := range forms {
 			c.setIDs(form)
-			_, err := c.readPart(ctx, Container(n), 0, smallestChunk)
-			if err == nil || status(err)>>8 == 0x62 {
+			err := c.patiently(ctx, func() error {
+				_, err := c.readPart(ctx, Container(n), 0, smallestChunk)
+				return err
+			})
+			if err == nil || errors.Is(err, ErrChanged) { // the card knows the object
 				return nil
 			}
 			if fatal(err) {

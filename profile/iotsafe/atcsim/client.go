@@ -116,6 +116,15 @@ func (c *Client) Transmit(ctx context.Context, command []byte) ([]byte, error) {
 	if err := c.prepare(ctx); err != nil {
 		return nil, err
 	}
+	response, err := c.carry(ctx, command)
+	if err != nil && ctx.Err() != nil {
+		c.state.ready = false // it may have been reset, and echo or not as it likes
+	}
+	return response, err
+}
+
+// carry says the command and reads the answer.
+func (c *Client) carry(ctx context.Context, command []byte) ([]byte, error) {
 	text := strings.ToUpper(hex.EncodeToString(command))
 	response, err := c.command(ctx, fmt.Sprintf("AT+CSIM=%d,\"%s\"", len(text), text))
 	if err != nil && !errors.Is(err, ErrModem) && !errors.Is(err, iotsafe.ErrTruncated) && !errors.As(err, new(*ModemError)) {

@@ -71,7 +71,10 @@ func (c *Client) late(ctx context.Context, budget *int) (string, error) {
 
 // isEcho reports whether a modem's line repeats a command. Some put other
 // characters before it, such as a prompt.
-func isEcho(got, line string) bool { return strings.HasSuffix(got, line) }
+func isEcho(got, line string) bool {
+	before, ok := strings.CutSuffix(got, line)
+	return ok && (before == "" || strings.HasSuffix(before, " ") || strings.HasSuffix(before, ">"))
+}
 
 func isAnswer(line string) bool { return hasPrefixFold(line, answerPrefix) }
 
