@@ -4,8 +4,12 @@ import (
 	"bytes"
 	"context"
 	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"crypto/sha256"
 	"errors"
+	"fmt"
 	"strings"
 	"sync"
 	"testing"
@@ -389,7 +393,8 @@ func TestFiles(t *testing.T) {
 		"zeros within":                     {"a\x00\x00", applet.Quirks{}, "a\x00\x00", nil},
 		"JSON, padded":                     {`{"a":"}"}`, applet.Quirks{FileSize: 2048}, `{"a":"}"}`, nil},
 		"JSON, zeros without end":          {`{"a":1}`, applet.Quirks{NoGetData: true, End: applet.EndZeros}, `{"a":1}`, nil},
-		"DER, padded":                      {"\x30\x01x", applet.Quirks{FileSize: 1000}, "\x30\x01x", nil},
+		"DER, padded":                      {"\x30\x03\x02\x01\x05", applet.Quirks{FileSize: 1000}, "\x30\x03\x02\x01\x05", nil},
+		"text that begins as DER does":     {"0.5 " + strings.Repeat("is the rate ", 60), applet.Quirks{}, "0.5 " + strings.Repeat("is the rate ", 60), nil},
 		"text, zeros without end, no size": {"hello", applet.Quirks{NoGetData: true, End: applet.EndZeros}, "", iotsafe.ErrTooLarge},
 		"text, no size":                    {"hello", applet.Quirks{NoGetData: true}, "hello", nil},
 		"text, no size, empty end":         {"hello", applet.Quirks{NoGetData: true, End: applet.EndEmpty}, "hello", nil},
@@ -491,4 +496,128 @@ func TestEndedContextsReturnAtOnce(t *testing.T) {
 	x.mu.Unlock()
 	_, err = c.Random(t.Context(), 8)
 	require.NoError(t, err)
+}
+
+// IDs of decimal digits, as atsign's client expects them.
+func TestIDsOfDigits(t *testing.T) {
+	t.Parallel()
+	for name, quirks := range map[string]applet.Quirks{"told": {}, "found out": {NoGetData: true}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, applet.StandardCard())
+			var objects []applet.Object
+			for _, o := range w.objects(t, w.profile) {
+				objects = append(objects, withDigits(o))
+			}
+			var err error
+			w.card, err = applet.New(applet.Config{Quirks: quirks, Objects: objects})
+			require.NoError(t, err)
+			c, _ := w.open(t, iotsafe.Options{})
+			wantProfile(t, w, c)
+			wantSignatures(t, w, c)
+			require.True(t, c.Quirks().IDDigits)
+			require.Contains(t, c.Quirks().String(), "ID 3 digits")
+		})
+	}
+}
+
+func withDigits(o applet.Object) applet.Object {
+	digits := func(id []byte) []byte { return fmt.Appendf(nil, "%03d", id[0]) }
+	switch o := o.(type) {
+	case applet.File:
+		o.ID = digits(o.ID)
+		return o
+	case applet.PrivateKey:
+		o.ID = digits(o.ID)
+		return o
+	case applet.PublicKey:
+		o.ID = digits(o.ID)
+		return o
+	case applet.Secret:
+		o.ID = digits(o.ID)
+		return o
+	}
+	return o
+}
+
+// A card that tells of all objects but not of one.
+func TestFindInTheList(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, applet.StandardCard())
+	c, x := w.open(t, iotsafe.Options{})
+	x.interfere(func(_ int, b []byte) ([]byte, error) {
+		if is(b, 0xCB) && b[2] >= 0xC1 {
+			return []byte{0x6A, 0x86}, nil
+		}
+		return nil, nil
+	})
+	for _, name := range []iotsafe.Name{iotsafe.Container(22), iotsafe.ID(22), iotsafe.Label("notes")} {
+		o, err := c.Find(t.Context(), iotsafe.File, name)
+		require.NoError(t, err, name)
+		require.Equal(t, "notes", o.Label)
+		require.Equal(t, len("not a structure at all"), o.Size)
+	}
+	_, err := c.Find(t.Context(), iotsafe.Secret, iotsafe.Label("notes"))
+	require.ErrorIs(t, err, iotsafe.ErrNotFound)
+}
+
+func TestArguments(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, applet.StandardCard())
+	c, x := w.open(t, iotsafe.Options{})
+	x.interfere(nil)
+	for _, name := range []iotsafe.Name{{}, iotsafe.ID(), iotsafe.ID(make([]byte, 21)...), iotsafe.Label(""), iotsafe.Label(strings.Repeat("x", 61))} {
+		_, err := c.ReadFile(t.Context(), name)
+		require.ErrorIs(t, err, iotsafe.ErrArgument, name)
+	}
+	other, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
+	require.NoError(t, err)
+	_, err = c.SignerFor(iotsafe.Container(1), &other.PublicKey)
+	require.ErrorIs(t, err, iotsafe.ErrArgument)
+	_, err = c.SignerFor(iotsafe.Container(1), nil)
+	require.ErrorIs(t, err, iotsafe.ErrArgument)
+	require.ErrorIs(t, c.PutPublicKey(t.Context(), iotsafe.Container(5), &other.PublicKey), iotsafe.ErrArgument)
+	require.Zero(t, x.commands(), "the card is not asked")
+	require.NoError(t, c.PutPublicKey(t.Context(), iotsafe.Container(5), &w.issuer.PublicKey))
+	for _, text := range []string{iotsafe.ID(1, 2).String(), iotsafe.Label("x").String(), iotsafe.Container(3).String(), iotsafe.Name{}.String()} {
+		require.Contains(t, `ID 0102, label "x", container 3, no name`, text)
+	}
+	for kind, text := range map[iotsafe.Kind]string{iotsafe.PrivateKey: "private key", iotsafe.PublicKey: "public key", iotsafe.File: "file", iotsafe.Secret: "secret", 1: "kind 01"} {
+		require.Equal(t, text, kind.String())
+	}
+}
+
+// Signatures come and go with the length that the card writes.
+func TestVerifyFindsTheForm(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, applet.StandardCard())
+	c, x := w.open(t, iotsafe.Options{})
+	x.interfere(func(_ int, b []byte) ([]byte, error) {
+		if is(b, 0x2D) && bytes.Contains(b, []byte{0x33, 0, 64}) {
+			return []byte{0x6A, 0x80}, nil
+		}
+		return nil, nil
+	})
+	digest := sha256.Sum256(nil)
+	signature, err := ecdsa.SignASN1(rand.Reader, w.issuer, digest[:])
+	require.NoError(t, err)
+	require.NoError(t, c.Verify(t.Context(), iotsafe.Container(21), digest[:], signature, crypto.SHA256))
+}
+
+// Channels from 4 on have another class byte (ETSI TS 102 221).
+func TestHighChannels(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, applet.StandardCard())
+	x := &transport{card: w.card}
+	x.before = func(_ int, b []byte) ([]byte, error) {
+		if is(b, 0x70) {
+			return []byte{5, 0x90, 0}, nil
+		}
+		require.Equal(t, byte(0x41), b[0])
+		b[0] = 1
+		return nil, nil
+	}
+	c, err := iotsafe.Open(t.Context(), x, iotsafe.Options{})
+	require.NoError(t, err)
+	wantSignatures(t, w, c)
 }

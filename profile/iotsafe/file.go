@@ -9,6 +9,7 @@ import (
 	"io"
 
 	"github.com/iotregistry/sdk/internal/apdu"
+	"github.com/iotregistry/sdk/internal/bertlv"
 	words "github.com/iotregistry/sdk/internal/iotsafe"
 )
 
@@ -38,6 +39,7 @@ type reading struct {
 	data  []byte
 	end   int  // where it ends; -1 where that is not known
 	own   bool // it says itself where it ends
+	plain bool // it only looked as if it did
 	asked bool // the card was asked for the size
 }
 
@@ -87,14 +89,27 @@ func (c *Client) readMore(ctx context.Context, f *reading) (bool, error) {
 		return false, err
 	}
 	f.data = append(f.data, part...)
-	if end, ok := ownEnd(f.data); ok {
-		f.end, f.own = end, true
-	} else if len(f.data) >= headerRead && !f.own && !mayEnd(f.data) {
+	if f.lookForEnd() {
 		if err := c.askSize(ctx, f); err != nil {
 			return false, err
 		}
 	}
 	return len(part) > 0, nil
+}
+
+// lookForEnd looks whether what is there says where it ends, and reports whether
+// the card should be asked for it. Text may begin with a 0, which is the tag of a
+// SEQUENCE: what is complete has to be one.
+func (f *reading) lookForEnd() (ask bool) {
+	if end, ok := ownEnd(f.data); ok && !f.plain {
+		f.end, f.own = end, true
+		if f.data[0] == derSequence && len(f.data) >= end {
+			if _, err := bertlv.Parse(f.data[:end]); err != nil {
+				f.end, f.own, f.plain = -1, false, true
+			}
+		}
+	}
+	return len(f.data) >= headerRead && !f.own && (f.plain || !mayEnd(f.data))
 }
 
 // readPart reads once.
@@ -148,7 +163,7 @@ func (c *Client) finish(f *reading) ([]byte, error) {
 	switch {
 	case blank:
 		return nil, fmt.Errorf("%w: %v is empty", ErrNotFound, f.name)
-	case f.end > len(f.data), !f.own && mayEnd(f.data):
+	case f.end > len(f.data), !f.own && !f.plain && mayEnd(f.data):
 		return nil, malformed("READ FILE", "%v ends after %d bytes, in the middle", f.name, len(f.data))
 	case f.end < 0:
 		return f.data, nil

@@ -225,7 +225,7 @@ func TestBlockedModem(t *testing.T) {
 func newCard(t testing.TB, quirks applet.Quirks) *applet.Applet {
 	card, err := applet.New(applet.Config{Quirks: quirks, Objects: []applet.Object{
 		applet.PrivateKey{ID: []byte{1}, Functions: applet.CanSign | applet.CanGenerate},
-		applet.File{ID: []byte{2}, Data: append([]byte{0x30, 0x82, 2, 0}, bytes.Repeat([]byte{7}, 512)...)},
+		applet.File{ID: []byte{2}, Data: append([]byte{0x30, 0x82, 2, 0}, bytes.Repeat([]byte{4, 6, 7, 7, 7, 7, 7, 7}, 64)...)},
 	}})
 	require.NoError(t, err)
 	return card
