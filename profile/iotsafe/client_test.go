@@ -8,6 +8,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/sha512"
+	"fmt"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -132,6 +133,9 @@ func wantDerivation(t *testing.T, c *iotsafe.Client) {
 	out, err = c.PRF(t.Context(), iotsafe.PRFInput{Secret: iotsafe.Container(20), Seed: seed, Length: 48})
 	require.NoError(t, err)
 	require.Len(t, out, 48)
+	for _, verb := range []string{"%v", "%+v", "%#v", "%x", "%s"} {
+		require.NotContains(t, fmt.Sprintf(verb, iotsafe.PRFInput{Key: []byte("secret"), Premaster: []byte("secret")}), "secret")
+	}
 	for _, in := range []iotsafe.PRFInput{{Key: secret, Seed: seed}, {Seed: seed, Length: 3}, {Key: secret, Secret: iotsafe.ID(1), Length: 3}} {
 		_, err = c.PRF(t.Context(), in)
 		require.ErrorIs(t, err, iotsafe.ErrArgument)

@@ -5,6 +5,9 @@ import (
 	"crypto"
 	"crypto/ecdh"
 	"crypto/ecdsa"
+	"fmt"
+	"io"
+	"log/slog"
 
 	"github.com/iotregistry/sdk/internal/apdu"
 	"github.com/iotregistry/sdk/internal/bertlv"
@@ -118,15 +121,24 @@ func (c *Client) verifyRaw(ctx context.Context, init, digest, raw []byte) error 
 }
 
 // PRFInput is what the PRF of TLS 1.2 (RFC 5246 section 5) is computed from. One of
-// Secret and Key is required.
+// Secret and Key is required. It prints without its secrets.
 type PRFInput struct {
 	Secret    Name   // of the card
-	Key       []byte // a secret that is not on the card
+	Key       []byte `json:"-"` // a secret that is not on the card
 	PSK       bool   // the secret is a pre-shared key, from which the premaster secret is made
-	Premaster []byte // the other half of an ECDHE-PSK premaster secret
+	Premaster []byte `json:"-"` // the other half of an ECDHE-PSK premaster secret
 	Seed      []byte // label and seed
 	Length    int    // bytes wanted, 1 to 255
 }
+
+// String says what is derived, without the secrets.
+func (in PRFInput) String() string { return fmt.Sprintf("PRF of %d bytes, %v", in.Length, in.Secret) }
+
+// Format prints what String says under every verb.
+func (in PRFInput) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, in.String()) }
+
+// LogValue logs what String says.
+func (in PRFInput) LogValue() slog.Value { return slog.StringValue(in.String()) }
 
 // PRF has the card compute the PRF of TLS 1.2 with SHA-256.
 func (c *Client) PRF(ctx context.Context, in PRFInput) (out []byte, err error) {

@@ -9,12 +9,15 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/iotregistry/sdk/profile/iotsafe"
 )
 
 // Card answers commands; a simulated applet or eUICC, or another transport.
 type Card interface {
 	// Transmit returns the card's response; its error means that there was none,
-	// which the modem tells as "SIM failure".
+	// which the modem tells as "SIM not inserted" where it is
+	// iotsafe.ErrCardRemoved, else as "SIM failure".
 	Transmit(ctx context.Context, command []byte) (response []byte, err error)
 }
 
@@ -144,7 +147,10 @@ func (m *modem) csim(ctx context.Context, argument string) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	if err != nil {
+	switch { // 3GPP TS 27.007 section 9.2.1
+	case errors.Is(err, iotsafe.ErrCardRemoved):
+		return m.say(ctx, "+CME ERROR: 10") // SIM not inserted
+	case err != nil:
 		return m.say(ctx, "+CME ERROR: 13") // SIM failure
 	}
 	answer := m.format(response)

@@ -98,6 +98,7 @@ func TestServeHasHabits(t *testing.T) {
 	} {
 		require.Equal(t, row.want, tell(t, command, card, row.opts), name)
 	}
+	require.Equal(t, "\r\n+CME ERROR: 10\r\n", tell(t, command, answers{err: iotsafe.ErrCardRemoved}, atcsim.ServeOptions{Mute: true}))
 	require.Equal(t, "\r\n+CME ERROR: 13\r\n", tell(t, command, answers{err: errors.New("gone")}, atcsim.ServeOptions{Mute: true}))
 }
 

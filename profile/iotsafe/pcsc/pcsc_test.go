@@ -342,7 +342,7 @@ func TestRealDaemon(t *testing.T) {
 	}
 	var card *pcsc.Card
 	require.Eventually(t, func() bool {
-		card, err = pcsc.Open(t.Context(), pcsc.Options{})
+		card, err = pcsc.Open(t.Context(), pcsc.Options{Reader: "Virtual PCD 00 00"}) // and nobody's real card
 		return err == nil
 	}, 10*time.Second, 50*time.Millisecond)
 	c, err := iotsafe.Open(t.Context(), card, iotsafe.Options{})
