@@ -3,8 +3,8 @@ package main
 import (
 	"bufio"
 	"context"
+	"crypto"
 	"crypto/tls"
-	"crypto/x509"
 	_ "embed"
 	"errors"
 	"fmt"
@@ -55,15 +55,17 @@ type meter struct {
 	id     eid.ID // the owner's name of it; its eUICC has an EID besides
 	card   *euicc.Card
 	chip   *euicc.Chip
+	key    crypto.Signer // of its certificates where the card has made it; nil: profiles bring theirs
 	device *device.Device
 	op     *operator
+	unfit  error            // why the applet could not take the last profile
 	old    *profile.Profile // kept by a few, for the proofs
 	sealed []byte           // kept by the first: the operator's copy of its profile
 }
 
 // makeMeters is the maker's work: an eUICC with keys of its own for every meter.
 // Rows that bring a public key belong to cards this program does not have.
-func makeMeters(ctx context.Context, rows []registry.Row, w *world, op *operator) ([]*meter, []registry.Claim, error) {
+func makeMeters(ctx context.Context, rows []registry.Row, kind string, w *world, op *operator) ([]*meter, []registry.Claim, error) {
 	var meters []*meter
 	claims := make([]registry.Claim, len(rows))
 	for i, row := range rows {
@@ -71,7 +73,7 @@ func makeMeters(ctx context.Context, rows []registry.Row, w *world, op *operator
 		if row.PublicKey != "" {
 			continue
 		}
-		m, err := newMeter(ctx, i, row.ID, w, op)
+		m, err := newMeter(ctx, i, row.ID, kind, w, op)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -82,35 +84,35 @@ func makeMeters(ctx context.Context, rows []registry.Row, w *world, op *operator
 }
 
 // newMeter makes the n-th meter and tells the operator whose eUICC is in it.
-func newMeter(ctx context.Context, n int, id eid.ID, w *world, op *operator) (*meter, error) {
+func newMeter(ctx context.Context, n int, id eid.ID, kind string, w *world, op *operator) (*meter, error) {
 	key, err := newKey()
 	if err != nil {
 		return nil, err
 	}
-	card, err := euicc.New(euicc.Config{ID: id, Key: key, Registry: registryZone})
+	m := &meter{id: id, op: op}
+	v := w.verifier(nil)
+	m.device = &device.Device{Verifier: v, DialContext: dialer(v.Resolver)}
+	use, err := m.fit(ctx, kind)
 	if err != nil {
 		return nil, err
 	}
-	v := w.verifier(nil)
+	m.card, err = euicc.New(euicc.Config{ID: id, Key: key, Registry: registryZone, Use: use})
+	if err != nil {
+		return nil, err
+	}
+	if kind == cardSoft {
+		m.device.Source = device.FromEUICC(m.card, nil)
+	}
 	own, err := op.supply(id, n)
 	if err != nil {
 		return nil, err
 	}
-	chip, err := euicc.NewChip(euicc.ChipConfig{
+	m.chip, err = euicc.NewChip(euicc.ChipConfig{
 		EID: own.EID, Certificate: own.Certificate, EUM: own.EUM, Key: own.Key, CIs: own.CIs,
-		EIMs: own.EIMs, Card: card, Issuer: smdp.DefaultIssuer,
-		Trust: func(chain []*x509.Certificate) error {
-			_, err := v.Authority(ctx, registryZone, chain)
-			return err
-		},
+		EIMs: own.EIMs, Card: m.card, Issuer: smdp.DefaultIssuer,
+		Trust: device.Trust(ctx, v, registryZone),
 	})
-	if err != nil {
-		return nil, err
-	}
-	return &meter{
-		id: id, card: card, chip: chip, op: op,
-		device: &device.Device{Card: card, Verifier: v, DialContext: dialer(v.Resolver)},
-	}, nil
+	return m, err
 }
 
 // update asks the operator what there is to do, does it and tells how it went: the
@@ -122,6 +124,7 @@ func (m *meter) update(ctx context.Context) error {
 	for _, p := range report.Packages {
 		err = errors.Join(err, p.Err)
 	}
+	err = errors.Join(err, m.unfit)
 	if err != nil {
 		return fmt.Errorf("meter %s: %w", m.id, errors.Join(err, m.chip.InstallError()))
 	}
@@ -131,24 +134,21 @@ func (m *meter) update(ctx context.Context) error {
 // report connects to the provider that the current profile names and sends the
 // parking status there.
 func (m *meter) report(ctx context.Context, status string) error {
-	p, ok := m.card.Current()
-	if !ok {
-		return fmt.Errorf("meter %s: %w", m.id, device.ErrNoProfile)
-	}
 	conn, err := m.device.Dial(ctx)
 	if err != nil {
 		return fmt.Errorf("meter %s: %w", m.id, err)
 	}
 	defer conn.Close()
-	if err := putStatus(ctx, conn, p, status); err != nil {
+	if err := putStatus(ctx, conn, status); err != nil {
 		return fmt.Errorf("meter %s: %w", m.id, err)
 	}
 	return nil
 }
 
 // putStatus speaks HTTP/1.1 on a connection that is verified already.
-func putStatus(ctx context.Context, conn *tls.Conn, p *profile.Profile, status string) error {
-	url := fmt.Sprintf("https://%s:%d%s?is=%s", p.Host, p.Port, statusPath, status)
+func putStatus(ctx context.Context, conn *tls.Conn, status string) error {
+	host := conn.ConnectionState().ServerName
+	url := fmt.Sprintf("https://%s%s?is=%s", host, statusPath, status)
 	req, err := http.NewRequestWithContext(ctx, http.MethodPut, url, nil)
 	if err != nil {
 		return err
@@ -165,7 +165,7 @@ func putStatus(ctx context.Context, conn *tls.Conn, p *profile.Profile, status s
 	}
 	defer res.Body.Close()
 	if res.StatusCode != http.StatusNoContent {
-		return fmt.Errorf("%s answers %s", p.Host, res.Status)
+		return fmt.Errorf("%s answers %s", host, res.Status)
 	}
 	return nil
 }

@@ -48,13 +48,14 @@ type story struct {
 
 	rows    []registry.Row
 	meters  []*meter
+	card    string // where meters keep their profiles
 	workers int
 }
 
 // tell runs the story from the list to the proofs.
 func tell(ctx context.Context, opts options, out *term.Reporter) (_ *report, err error) {
 	s := &story{
-		out: out, report: newReport(),
+		out: out, report: newReport(), card: opts.card,
 		workers: 4 * runtime.GOMAXPROCS(0), // devices wait for the network more than they compute
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
@@ -234,7 +235,7 @@ func (s *story) openRegistry(ctx context.Context, keyDir string) error {
 
 // importMeters is the maker's claims and ParkoServ's import.
 func (s *story) importMeters(ctx context.Context) error {
-	meters, claims, err := makeMeters(ctx, s.rows, s.world, s.op)
+	meters, claims, err := makeMeters(ctx, s.rows, s.card, s.world, s.op)
 	if err != nil {
 		return err
 	}

@@ -62,11 +62,12 @@ func (o *opened) Load(context.Context) (*Credentials, error) {
 	if !ok {
 		return nil, ErrNoProfile
 	}
-	return credentials(p, o.signer)
+	return CredentialsOf(p, o.signer)
 }
 
-// credentials reads an opened profile.
-func credentials(p *profile.Profile, signer crypto.Signer) (*Credentials, error) {
+// CredentialsOf reads an opened profile. Signer is the key of one that came
+// without.
+func CredentialsOf(p *profile.Profile, signer crypto.Signer) (*Credentials, error) {
 	if len(p.PrivateKey) > 0 {
 		signer = nil
 	}

@@ -83,6 +83,9 @@ func (c *Client) Profile(ctx context.Context) (*Contents, error) {
 		if n == profileReads {
 			return nil, fmt.Errorf("%w (it changed each of %d times that it was read)", ErrChanged, n)
 		}
+		if !errors.Is(err, ErrChanged) {
+			continue // what was going on has ended while it was read
+		}
 		if err := c.opts.Sleep(ctx, wait); err != nil {
 			return nil, fmt.Errorf("iotsafe: waiting for the profile: %w", err)
 		}
