@@ -73,7 +73,7 @@ func startMNO(t *testing.T, flags ...string) *operator {
 	path, err := program()
 	require.NoError(t, err)
 	o := &operator{t: t, dir: t.TempDir(), flags: flags}
-	args := append([]string{"-json", "-data", filepath.Join(o.dir, "data"), "-es2", "127.0.0.1:0", "-es9", "127.0.0.1:0"}, flags...)
+	args := append([]string{"-json", "-data", filepath.Join(o.dir, "data"), "-es2", "127.0.0.1:0", "-es9", "127.0.0.1:0", "-esipa", "127.0.0.1:0"}, flags...)
 	line := serve(t, path, args...)
 	require.NoError(t, json.Unmarshal(line, o))
 	return o

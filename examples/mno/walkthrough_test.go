@@ -58,7 +58,7 @@ func TestWalkthrough(t *testing.T) {
 		script = regexp.MustCompile(`go run \./examples/(\w+)`).ReplaceAllString(script, dir+"/$1")
 		return regexp.MustCompile(`\btelco\b`).ReplaceAllString(script, dir+"/telco")
 	}
-	line := serve(t, own(strings.TrimSpace(first))+" -es2 127.0.0.1:0 -es9 127.0.0.1:0")
+	line := serve(t, own(strings.TrimSpace(first))+" -es2 127.0.0.1:0 -es9 127.0.0.1:0 -esipa 127.0.0.1:0")
 	ports := regexp.MustCompile(`ES2\+ https://(\S+), ES9\+ https://(\S+);`).FindStringSubmatch(line)
 	require.Len(t, ports, 3, line)
 	moved := strings.NewReplacer("127.0.0.1:8445", ports[1], "127.0.0.1:8444", ports[2])
