@@ -71,6 +71,8 @@ func TestCertificates(t *testing.T) {
 	}{
 		"another key":   {func(t *testing.T, dir string) { replace(t, dir, "dpauth.key", "dppb.key") }, "Binding"},
 		"TLS key":       {func(t *testing.T, dir string) { replace(t, dir, "dpauth.key", "server.key") }, "server.key"},
+		"eIM's key":     {func(t *testing.T, dir string) { replace(t, dir, "dppb.key", "eim.key") }, "eim: Config.Certificate"},
+		"no eIM":        {func(t *testing.T, dir string) { require.NoError(t, os.Remove(filepath.Join(dir, "eim.pem"))) }, "-esipa"},
 		"no PEM":        {func(t *testing.T, dir string) { write(t, dir, "ci.pem", "x") }, "ci.pem"},
 		"no CI":         {func(t *testing.T, dir string) { replace(t, dir, "eum.pem", "ci.pem") }, "smdp"},
 		"no client CA":  {func(t *testing.T, dir string) { write(t, dir, "tls-ca.pem", "") }, "tls-ca.pem"},

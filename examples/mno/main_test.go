@@ -144,7 +144,7 @@ func (r *running) euicc(args ...string) (*cardfile.Card, *euicc.Chip) {
 	require.NoError(r.t, err)
 	key, err := c.Signer()
 	require.NoError(r.t, err)
-	chip, err := euicc.NewChip(euicc.ChipConfig{EID: c.EID, Certificate: c.Certificate, EUM: c.EUM, CIs: c.CIs, Key: key, DefaultSMDP: c.SMDP})
+	chip, err := euicc.NewChip(euicc.ChipConfig{EID: c.EID, Certificate: c.Certificate, EUM: c.EUM, CIs: c.CIs, Key: key, DefaultSMDP: c.SMDP, EIMs: [][]byte{c.EIMConfiguration}})
 	require.NoError(r.t, err)
 	return c, chip
 }
@@ -260,6 +260,9 @@ func TestUsage(t *testing.T) {
 		"unknown word":            {[]string{"serve"}, "serve"},
 		"ES2+ without a port":     {[]string{"-es2", "localhost"}, "-es2"},
 		"ES9+ without a port":     {[]string{"-es9", "localhost"}, "-es9"},
+		"ESipa without a port":    {[]string{"-esipa", "localhost"}, "-esipa"},
+		"eIM's name is none":      {[]string{"-eim-fqdn", "a b"}, "-eim-fqdn"},
+		"no name of the eIM":      {[]string{"-eim-fqdn", ""}, "-eim-fqdn"},
 		"name that is none":       {[]string{"-fqdn", "a b"}, "-fqdn"},
 		"no name":                 {[]string{"-fqdn", ""}, "-fqdn"},
 		"progress without TLS":    {[]string{"-progress", "http://registry.example"}, "-progress"},
