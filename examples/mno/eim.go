@@ -7,9 +7,11 @@ import (
 	"log/slog"
 
 	"github.com/iotregistry/sdk/mno/eim"
+	"github.com/iotregistry/sdk/mno/es2"
 	"github.com/iotregistry/sdk/mno/es9"
 	"github.com/iotregistry/sdk/mno/esipa"
 	"github.com/iotregistry/sdk/mno/smdp"
+	"github.com/iotregistry/sdk/registry/eid"
 )
 
 // newEIM makes the eIM of -eim-fqdn, with store and news for who serves it.
@@ -85,8 +87,13 @@ func (s *service) arrived(ctx context.Context, iccid string) error {
 	if err != nil || p.EUICC.IsZero() {
 		return err
 	}
-	status, err := s.eim.Status(ctx, p.EUICC)
-	if errors.Is(err, esipa.ErrUnknownEID) {
+	return s.withdraw(ctx, p.EUICC, iccid, "an order was downloaded by its activation code")
+}
+
+// withdraw has the eIM forget about an order, if it waits there.
+func (s *service) withdraw(ctx context.Context, euicc eid.ID, iccid, why string) error {
+	status, err := s.eim.Status(ctx, euicc)
+	if errors.Is(err, esipa.ErrUnknownEID) || errors.Is(err, esipa.ErrInvalidEID) {
 		return nil
 	}
 	if err != nil {
@@ -96,12 +103,34 @@ func (s *service) arrived(ctx context.Context, iccid string) error {
 		if j.Download == nil || j.Download.ICCID != iccid {
 			continue
 		}
-		if err := s.eim.Cancel(ctx, p.EUICC, j.ID); err != nil && !errors.Is(err, eim.ErrNoJob) {
+		if err := s.eim.Cancel(ctx, euicc, j.ID); err != nil && !errors.Is(err, eim.ErrNoJob) {
 			return err
 		}
-		s.log.InfoContext(ctx, "an order was downloaded by its activation code", "iccid", iccid, "eid", p.EUICC.String())
+		s.log.InfoContext(ctx, why, "iccid", iccid, "eid", euicc.String())
 	}
 	return nil
+}
+
+// withEIM is the order book whose cancelled orders the eIM hears of.
+type withEIM struct {
+	*smdp.Engine
+	service *service
+}
+
+// CancelOrder implements [es2.Backend]. It names the device of the order.
+func (b withEIM) CancelOrder(ctx context.Context, call es2.Call, c es2.CancelOrder) error {
+	if err := b.Engine.CancelOrder(ctx, call, c); err != nil {
+		return err
+	}
+	return b.service.withdraw(ctx, c.Device, c.ICCID, "an order was cancelled")
+}
+
+// orderBook is what ES2+ is served with.
+func (s *service) orderBook() es2.Backend {
+	if s.eim == nil {
+		return s.engine
+	}
+	return withEIM{s.engine, s}
 }
 
 // relay is the way of indirect downloads, which leads to the own SM-DP+ only.

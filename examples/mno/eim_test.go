@@ -107,6 +107,15 @@ func TestOtherWays(t *testing.T) {
 	card, chip := r.euicc()
 	r.order(card.EID.String(), "CODE", "1234")
 	r.order(card.EID.String(), "BY-HAND", "")
+	gone := r.order(card.EID.String(), "GONE", "")
+	for range 2 {
+		status, answer, err := r.post(r.client(r.Certs, "es2-client"), es2.PathCancelOrder,
+			fmt.Sprintf(`"eid":%q,"iccid":%q,"matchingId":"GONE","finalProfileStatusIndicator":"Unavailable"`, card.EID, gone))
+		require.NoError(t, err)
+		require.Equal(t, http.StatusOK, status)
+		require.Contains(t, fmt.Sprint(answer), "Executed-Success")
+	}
+	require.Contains(t, r.log.String(), "was cancelled")
 	require.Contains(t, r.log.String(), "confirmation code")
 	res, err := r.lpa(chip).Download(t.Context(), es9.ActivationCode{Address: r.FQDN, MatchingID: "BY-HAND"}, nil)
 	require.NoError(t, err)

@@ -74,7 +74,7 @@ func (s *service) listen(ctx context.Context) ([]*server, error) {
 	}
 	devices := &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{own}}
 	ends := []end{
-		{"-es2", s.flags.es2, es2.NewHandler(s.engine, &es2.Options{Log: s.log}), operators},
+		{"-es2", s.flags.es2, es2.NewHandler(s.orderBook(), &es2.Options{Log: s.log}), operators},
 		{"-es9", s.flags.es9, es9.NewHandler(s.server, &es9.Options{Log: s.log}), devices},
 	}
 	if s.eim != nil {
