@@ -35,6 +35,7 @@ var masks = []struct {
 	{regexp.MustCompile(`[0-9.]+ times the sum`), "<ratio> times the sum"},
 	{regexp.MustCompile(`[0-9]+ MB`), "<size> MB"},
 	{regexp.MustCompile(`[0-9.]+/s\b`), "<rate>/s"},
+	{regexp.MustCompile(`(ES2\+|ESipa|ES9\+|progress) [0-9]+`), "$1 <n>"}, // a busy machine repeats calls
 	{regexp.MustCompile(` +<`), " <"},
 }
 

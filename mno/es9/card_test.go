@@ -317,3 +317,23 @@ func TestEndlessCard(t *testing.T) {
 type transmit func([]byte) ([]byte, error)
 
 func (f transmit) Transmit(_ context.Context, b []byte) ([]byte, error) { return f(b) }
+
+// A function that the LPA has no method for goes to the eUICC as it is.
+func TestCommand(t *testing.T) {
+	t.Parallel()
+	c := newCard(t, newMessages(t))
+	c.always(0xBF56, []byte{0xBF, 0x56, 3, 0x81, 1, 1})
+	l := &es9.LPA{Card: c}
+	answer, err := l.Command(t.Context(), "GetCerts", []byte{0xBF, 0x56, 0})
+	require.NoError(t, err)
+	require.Equal(t, []byte{0xBF, 0x56, 3, 0x81, 1, 1}, answer)
+	require.Equal(t, [][]byte{{0xBF, 0x56, 0}}, c.commands)
+	c.refuses(0xBF56, 0x6A88)
+	_, err = l.Command(t.Context(), "GetCerts", []byte{0xBF, 0x56, 0})
+	var ce *es9.CardError
+	require.ErrorAs(t, err, &ce)
+	require.Equal(t, "GetCerts", ce.Function)
+	require.Zero(t, c.open)
+	_, err = new(es9.LPA).Command(t.Context(), "GetCerts", nil)
+	require.ErrorContains(t, err, "set Card")
+}

@@ -35,7 +35,7 @@ func TestDownload(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, es9.Metadata{ICCID: iccid, ServiceProvider: "registry.example", ProfileName: "meter",
 			Class: es9.ClassOperational, MayNotDelete: true, DER: m.offer.Metadata}, asked)
-		require.Equal(t, es9.Result{Metadata: asked, AID: fill(0xA0, 16)}, res)
+		require.Equal(t, es9.Result{Metadata: asked, AID: fill(0xA0, 16), Receipt: m.installed}, res)
 
 		require.Equal(t, []string{"initiate", "authenticate", "package", "notify"}, b.calls)
 		require.Equal(t, plain([]any{m.initiate, m.authenticate, m.get, m.installed}), plain(b.got), "the eUICC's words arrive as they were")
@@ -248,7 +248,7 @@ func TestEarlyResult(t *testing.T) {
 		res, err := s.l.Download(ctx, s.code, nil)
 		var ie *es9.InstallationError
 		require.ErrorAs(t, err, &ie)
-		require.Equal(t, &es9.InstallationError{ICCID: iccid, Step: "storeMetadata", Reason: "scp03tSecurityError", Code: 8, Details: []byte{0x30, 0}}, ie)
+		require.Equal(t, &es9.InstallationError{ICCID: iccid, Step: "storeMetadata", Reason: "scp03tSecurityError", Code: 8, Details: []byte{0x30, 0}, Receipt: result}, ie)
 		require.Equal(t, iccid, res.Metadata.ICCID)
 		require.Len(t, s.c.loaded, at, "nothing more is loaded")
 		require.Equal(t, result, s.b.got[3])

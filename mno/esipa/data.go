@@ -40,7 +40,7 @@ func (e dataError) Error() string {
 func (p *poll) tell(ctx context.Context, b []byte) error {
 	q, err := rsp.Decode[rsp.IPAEUICCDataRequest](b)
 	if err != nil {
-		return p.refuse(ctx, KindData, rsp.ResultInvalidFormat, err)
+		return p.refuse(ctx, KindData, nil, rsp.ResultInvalidFormat, err)
 	}
 	d := Done{Kind: KindData, Transaction: q.EIMTransactionID.String()}
 	c := &collection{poll: p, request: q}

@@ -16,10 +16,10 @@
 // # What is not here
 //
 // An eIM that calls devices (TransferEimPackage), CoAP, the compact forms of
-// messages, discovery servers, download data that only the eIM knows, rollback to
-// the former profile, fallback and emergency profiles.
+// messages, discovery servers, download data and confirmation codes that only the
+// eIM knows, rollback to the former profile, fallback and emergency profiles.
 //
 // The texts of SGP.32 were not at hand. Tags and codes are those of package rsp.
 // That messages have no wrapper, and the HTTP headers, are from the ASN.1 module
-// and one public device's program.
+// and public devices' programs.
 package esipa

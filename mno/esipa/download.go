@@ -29,7 +29,7 @@ var errDone = errors.New("esipa: the eUICC has a receipt for the profile already
 func (p *poll) download(ctx context.Context, b []byte) error {
 	t, err := rsp.Decode[rsp.ProfileDownloadTriggerRequest](b)
 	if err != nil {
-		return p.refuse(ctx, KindDownload, rsp.ResultInvalidFormat, err)
+		return p.refuse(ctx, KindDownload, nil, rsp.ResultInvalidFormat, err)
 	}
 	d := Done{Kind: KindDownload, Transaction: t.EIMTransactionID.String()}
 	code, err := p.code(ctx, t)
@@ -194,7 +194,8 @@ func (w *witness) tell(ctx context.Context, receipt []byte) error {
 		return err
 	}
 	if f := m.Data.Error; f != nil {
-		w.done.Err = &es9.InstallationError{ICCID: w.done.ICCID, Step: f.Command.String(), Reason: f.Reason.String(), Code: int(f.Reason), Receipt: m.Raw}
+		w.done.Err = &es9.InstallationError{ICCID: w.done.ICCID, Step: f.Command.String(), Reason: f.Reason.String(),
+			Code: int(f.Reason), Details: f.SIMAResponse, Receipt: m.Raw}
 	}
 	w.done.Installed = m.Data.Success != nil
 	var transaction []byte

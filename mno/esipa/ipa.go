@@ -48,14 +48,11 @@ type IPA struct {
 	tries int
 }
 
-// ErrRepeated means that an eIM gave a package again whose result it had just
-// accepted. Nothing more was done.
-var ErrRepeated = errors.New("esipa: the eIM repeats a package that it has the result of")
-
 // Poll does what there is to do: it takes earlier results to the eIM that it may
 // not have, asks for packages until there are none, does each and tells what came
 // of it, has the eUICC forget what the eIM acknowledges, and takes notifications
-// to their SM-DP+s.
+// to their SM-DP+s. A package that comes again at once, as eIMs repeat what has
+// failed, is left to the next Poll.
 //
 // What was refused, by the eUICC, an SM-DP+ or here, is in the report and known to
 // the eIM. The error is what is left for another Poll to put right: the eIM was
@@ -90,7 +87,7 @@ func (p *poll) packages(ctx context.Context) error {
 	if most <= 0 {
 		most = DefaultPackages
 	}
-	for range most {
+	for n := range most {
 		b, err := p.ipa.EIM.GetEIMPackage(ctx, Poll{EID: p.report.EID})
 		switch {
 		case errors.Is(err, ErrNoPackage):
@@ -101,8 +98,9 @@ func (p *poll) packages(ctx context.Context) error {
 			return errors.Join(failed, err)
 		case err != nil:
 			return errors.Join(failed, err)
-		case bytes.Equal(b, last):
-			return errors.Join(failed, ErrRepeated)
+		case n > 0 && bytes.Equal(b, last):
+			p.settled = true // it has the result, and wants another try some time
+			return failed
 		}
 		if err := p.do(ctx, b); err != nil {
 			return errors.Join(failed, err)
@@ -117,7 +115,7 @@ func (p *poll) packages(ctx context.Context) error {
 func (p *poll) do(ctx context.Context, b []byte) error {
 	t, err := bertlv.Parse(b)
 	if err != nil {
-		return p.refuse(ctx, KindUnknown, rsp.ResultInvalidFormat, err)
+		return p.refuse(ctx, KindUnknown, nil, rsp.ResultInvalidFormat, err)
 	}
 	switch t.Tag {
 	case tagPackage:
@@ -127,16 +125,16 @@ func (p *poll) do(ctx context.Context, b []byte) error {
 	case tagTrigger:
 		return p.download(ctx, b)
 	}
-	return p.refuse(ctx, KindUnknown, rsp.ResultUnknownPackage, fmt.Errorf("esipa: a package with the tag %v is not known here", t.Tag))
+	return p.refuse(ctx, KindUnknown, nil, rsp.ResultUnknownPackage, fmt.Errorf("esipa: a package with the tag %v is not known here", t.Tag))
 }
 
-// refuse tells the eIM that nothing was done.
-func (p *poll) refuse(ctx context.Context, kind Kind, code rsp.EIMPackageResultError, why error) error {
-	b, err := encodeFailure(&rsp.EIMPackageResultFailure{Code: code})
+// refuse tells the eIM that nothing was done with the package of this transaction.
+func (p *poll) refuse(ctx context.Context, kind Kind, id rsp.TransactionID, code rsp.EIMPackageResultError, why error) error {
+	b, err := encodeFailure(&rsp.EIMPackageResultFailure{EIMTransactionID: id, Code: code})
 	if err != nil {
 		return err
 	}
-	return p.provide(ctx, b, Done{Kind: kind, Err: why}, nil)
+	return p.provide(ctx, b, Done{Kind: kind, Transaction: id.String(), Err: why}, nil)
 }
 
 // encodeFailure returns the one result that is no message of its own.

@@ -57,7 +57,7 @@ func (p *poll) resend(ctx context.Context) error {
 func (p *poll) operate(ctx context.Context, b []byte) error {
 	q, err := rsp.Decode[rsp.EUICCPackageRequest](b)
 	if err != nil {
-		return p.refuse(ctx, KindOperations, rsp.ResultInvalidFormat, err)
+		return p.refuse(ctx, KindOperations, nil, rsp.ResultInvalidFormat, err)
 	}
 	list, err := p.results(ctx)
 	if err != nil {
@@ -72,24 +72,24 @@ func (p *poll) operate(ctx context.Context, b []byte) error {
 	}
 	answer, err := p.ipa.LPA.Command(ctx, "LoadEuiccPackage", b)
 	if unsupported(err) {
-		return p.refuse(ctx, KindOperations, rsp.ResultUndefined, err)
+		return p.refuse(ctx, KindOperations, q.Signed.EIMTransactionID, rsp.ResultUndefined, err)
 	}
 	if err != nil {
 		return err
 	}
 	r, err := rsp.Decode[rsp.EUICCPackageResult](answer)
 	if err != nil {
-		return p.odd(ctx, answer, err)
+		return p.odd(ctx, q.Signed.EIMTransactionID, answer, err)
 	}
 	return p.provide(ctx, r.Raw, operations(r, q), numbersOf(r))
 }
 
 // odd is an eUICC's answer that is not understood here, and perhaps by the eIM.
-func (p *poll) odd(ctx context.Context, answer []byte, why error) error {
+func (p *poll) odd(ctx context.Context, id rsp.TransactionID, answer []byte, why error) error {
 	if t, err := bertlv.Parse(answer); err != nil || t.Tag != tagPackage {
-		return p.refuse(ctx, KindOperations, rsp.ResultUndefined, why)
+		return p.refuse(ctx, KindOperations, id, rsp.ResultUndefined, why)
 	}
-	return p.provide(ctx, answer, Done{Kind: KindOperations, Err: why}, nil)
+	return p.provide(ctx, answer, Done{Kind: KindOperations, Transaction: id.String(), Err: why}, nil)
 }
 
 func numbersOf(r *rsp.EUICCPackageResult) []int64 {

@@ -34,7 +34,8 @@ type Relay struct {
 	// these push out none but each other, the oldest first.
 	Sessions int
 
-	// Life is how long a session lasts after its last step; zero means
+	// Life is how long a session lasts after it began, and after its eUICC was
+	// accepted; zero means
 	// DefaultSessionLife.
 	Life time.Duration
 

@@ -235,8 +235,10 @@ func (h *handler) resultOnly(r *http.Request, m *rsp.ProvideEIMPackageResult) er
 // versionOf refuses what speaks no version this server understands.
 func versionOf(r *http.Request) error {
 	v := r.Header.Get(headerProtocol)
-	if strings.HasPrefix(v, "gsma/rsp/v2.") || strings.HasPrefix(v, "gsma/rsp/v3.") {
-		return nil
+	for _, known := range []string{"gsma/rsp/v1.", "gsma/rsp/v2.", "gsma/rsp/v3."} {
+		if strings.HasPrefix(v, known) {
+			return nil
+		}
 	}
 	return &mno.StatusError{Subject: mno.SubjectVersion, Reason: mno.ReasonUnsupported, Identifier: limited(v),
 		Message: "send the header " + headerProtocol + ": " + Version}

@@ -17,7 +17,8 @@ const (
 )
 
 // Version is the protocol version that both sides send in X-Admin-Protocol, which
-// is that of ES9+. Devices of any version 2 or 3 are served.
+// is that of ES9+. Devices of any version 1 to 3 are served: some send that of
+// SGP.32 instead.
 const Version = "gsma/rsp/v2.1.0"
 
 // The largest bodies in bytes. Lists of notifications make requests large, bound

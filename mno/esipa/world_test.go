@@ -34,9 +34,11 @@ type world struct {
 	engine *smdp.Engine
 	chip   *euicc.Chip
 	eim    *eim
+	ci     []byte            // of eUICC and SM-DP+
 	key    *ecdsa.PrivateKey // signs packages
-	way    *way              // between device and eIM
-	toDP   *way              // between device and SM-DP+
+	relay  *esipa.Relay
+	way    *way // between device and eIM
+	toDP   *way // between device and SM-DP+
 	ipa    *esipa.IPA
 	power  *power // nil: always there
 	now    time.Time
@@ -48,6 +50,7 @@ func newWorld(t *testing.T, indirect bool) *world {
 	clock := func() time.Time { return w.now }
 	pki, err := rsptest.New(w.now.AddDate(-1, 0, 0))
 	require.NoError(t, err)
+	w.ci = pki.CI.DER
 	w.insert(pki, clock)
 	w.engine, err = smdp.New(smdp.Config{Address: address, Now: clock})
 	require.NoError(t, err)
@@ -63,7 +66,8 @@ func newWorld(t *testing.T, indirect bool) *world {
 		}
 		return server, nil
 	}
-	client := dialHandler(t, esipa.NewHandler(w.eim, &esipa.Options{Relay: &esipa.Relay{Dial: dial, Now: clock}}))
+	w.relay = &esipa.Relay{Dial: dial, Now: clock}
+	client := dialHandler(t, esipa.NewHandler(w.eim, &esipa.Options{Relay: w.relay}))
 	w.way = &way{next: client.HTTP.Transport}
 	client.HTTP.Transport = w.way
 	w.ipa = &esipa.IPA{EIM: client, LPA: &es9.LPA{Card: w.chip}}
@@ -147,6 +151,7 @@ func trigger(t testing.TB, code string, transaction byte) []byte {
 type way struct {
 	next    http.RoundTripper
 	request int // counted from 1; 0: none
+	second  int // another request
 	answer  int
 	count   int
 	power   *power // nil: always there
@@ -157,7 +162,7 @@ var errLost = errors.New("lost on the way")
 func (w *way) RoundTrip(r *http.Request) (*http.Response, error) {
 	w.count++
 	n := w.count
-	if n == w.request || w.power != nil && w.power.off {
+	if n == w.request || n == w.second || w.power != nil && w.power.off {
 		return nil, errLost
 	}
 	res, err := w.next.RoundTrip(r)
@@ -367,23 +372,28 @@ func (e *eim) ProvideEIMPackageResult(_ context.Context, r esipa.Result) ([]int6
 	if err := e.failing("provide"); err != nil {
 		return nil, err
 	}
+	numbers := e.numbers(r.Object)
 	for _, former := range e.results {
-		if string(former.Object) == string(r.Object) {
-			return e.numbers(r.Object), nil
+		if numbers != nil && string(former.Object) == string(r.Object) {
+			return e.acknowledge(numbers), nil // signed, and once more
 		}
 	}
 	e.results = append(e.results, r)
 	if len(e.queue) > 0 {
 		e.queue = e.queue[1:]
 	}
-	return e.numbers(r.Object), nil
+	return e.acknowledge(numbers), nil
 }
 
-// numbers are those that an eIM acknowledges.
-func (e *eim) numbers(object []byte) []int64 {
+func (e *eim) acknowledge(numbers []int64) []int64 {
 	if e.silent {
 		return nil
 	}
+	return numbers
+}
+
+// numbers are those of what the eUICC has signed.
+func (e *eim) numbers(object []byte) []int64 {
 	if m, err := rsp.Decode[rsp.EUICCPackageResult](object); err == nil && m.Signed != nil {
 		return []int64{m.Signed.Data.SeqNumber}
 	}
