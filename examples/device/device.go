@@ -9,11 +9,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"net"
 	"net/http"
 	"os"
-	"runtime"
 	"time"
 
 	"github.com/iotregistry/sdk/examples/internal/cardfile"
@@ -115,7 +113,7 @@ func (d *device) opener(cfg *euicc.ChipConfig) error {
 	if !found {
 		return fmt.Errorf("-registry-ca: %s has no root certificate", d.flags.registryCA)
 	}
-	if d.card, err = euicc.New(euicc.Config{ID: d.file.EID, Key: key, Registry: d.flags.registry}); err != nil {
+	if d.card, err = euicc.New(euicc.Config{ID: d.file.EID, Key: key, Registry: d.flags.registry, Use: d.flags.use}); err != nil {
 		return err
 	}
 	cfg.Card, cfg.Trust = d.card, profile.TrustRoots(x509.VerifyOptions{Roots: pool})
@@ -123,24 +121,7 @@ func (d *device) opener(cfg *euicc.ChipConfig) error {
 }
 
 // readState reads what the card keeps; nil where it has never kept anything.
-func readState(path string) ([]byte, error) {
-	f, err := os.Open(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
-	if runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0 {
-		return nil, fmt.Errorf("%s has mode %04o, and there may be keys in it: chmod 600 it", path, info.Mode().Perm())
-	}
-	return io.ReadAll(io.LimitReader(f, euicc.MaxState+1)) // one byte more is refused by the chip
-}
+func readState(path string) ([]byte, error) { return readPrivate(path, euicc.MaxState) }
 
 // kept is a card that files what changes before it answers.
 type kept struct {
@@ -148,6 +129,9 @@ type kept struct {
 	path  string
 	saved uint64 // what Changed was then
 }
+
+// Reset takes the power away and gives it back.
+func (k *kept) Reset() { k.chip.Reset() }
 
 // Transmit carries out a command. Where its result cannot be filed there is none.
 func (k *kept) Transmit(ctx context.Context, command []byte) ([]byte, error) {

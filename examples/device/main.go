@@ -36,6 +36,12 @@
 //
 // What lpac says of its work goes to standard error then.
 //
+// "device run" is what a device does all its life: it takes the profile from its
+// card, has the DNS confirm it, connects to the provider that it names and moves when
+// there is another profile. The card is the simulated one, with an IoT SAFE applet
+// beside its eUICC (state in FILE.applet), or a real one behind a modem or in a
+// reader. "device modem" plays a modem with such a card, "device selftest" tries one.
+//
 // Exit status 0 is success, 1 a failure, 2 wrong usage.
 package main
 
@@ -51,6 +57,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/iotregistry/sdk/profile"
 )
 
 func main() {
@@ -77,6 +85,8 @@ type flags struct {
 	indirect             bool
 	json                 bool
 	args                 []string
+
+	use func(*profile.Profile) // takes the profiles that the card opens; nil: nobody does
 }
 
 func (f *flags) register(fs *flag.FlagSet) {
@@ -106,6 +116,12 @@ A device with a simulated eUICC, whose card mno euicc makes.
   poll                       ask the eIM what there is to do, do it, and tell it
   notifications              tell the SM-DP+s what happened to their profiles
   lpac                       be lpac's card: APDUs on standard input and output
+
+These have flags of their own; device COMMAND -h shows them.
+
+  run                        be the device: verify, connect, stay connected
+  modem                      be a modem with a simulated card, on a pseudo-terminal
+  selftest                   say what a card can do, and whether it does it well
 
 Flags:
 `
@@ -137,6 +153,11 @@ func printUsage(fs *flag.FlagSet, w io.Writer) {
 
 // run is the program; it returns the exit status.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	for _, p := range parts() {
+		if len(args) > 0 && args[0] == p.name {
+			return p.run(ctx, args[1:], &world{stdin: stdin, stdout: stdout, stderr: stderr})
+		}
+	}
 	f, err := parseFlags(args, stdout)
 	if errors.Is(err, flag.ErrHelp) {
 		return 0
