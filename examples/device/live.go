@@ -11,6 +11,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/miekg/dns"
+
 	"github.com/iotregistry/sdk/dane"
 	"github.com/iotregistry/sdk/dane/dnssec"
 	rt "github.com/iotregistry/sdk/profile/device"
@@ -354,19 +356,19 @@ func (l *live) remember(ctx context.Context, s *rt.Session, id *rt.Identity) {
 		return // the handshake had it; what is not known now is not kept
 	}
 	m := memory{Seen: l.clock.Now(), Provider: service(c)}
-	for _, answer := range []*dnssec.Result{id.Device.Answer, id.Registry.Answer, provider.Answer} {
+	answers := []*dnssec.Result{id.Device.Answer, id.Registry.Answer, provider.Answer}
+	for _, q := range l.besides(id) {
+		if answer, err := l.verifier.Resolver.Lookup(ctx, q.Name, q.Qtype); err == nil {
+			answers = append(answers, answer)
+		}
+	}
+	for _, answer := range answers {
 		if answer == nil || answer.Queries == 0 {
 			return // proofs that were brought along
 		}
-		bundle, err := answer.Evidence()
-		if err != nil {
-			continue
+		if wire, err := proof(answer); err == nil {
+			m.Evidence = append(m.Evidence, wire)
 		}
-		wire, err := bundle.MarshalBinary()
-		if err != nil {
-			continue
-		}
-		m.Evidence = append(m.Evidence, wire)
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -377,4 +379,24 @@ func (l *live) remember(ctx context.Context, s *rt.Session, id *rt.Identity) {
 	if err := l.notebook.write(m); err != nil {
 		l.world.warnf("%v", err)
 	}
+}
+
+// besides are questions that the verifier asks too, without an answer that shows in
+// what it finds: whether the provider's name is an alias, and whether a device that
+// is published as TLSA has no CERT record.
+func (l *live) besides(id *rt.Identity) []dns.Question {
+	list := []dns.Question{{Name: dns.Fqdn(id.Credentials.Host), Qtype: dns.TypeA}}
+	if _, ok := id.Device.Record.(*dns.CERT); !ok {
+		list = append(list, dns.Question{Name: dns.Fqdn(id.Credentials.Name), Qtype: dns.TypeCERT})
+	}
+	return list
+}
+
+// proof is a result's RFC 9102 bundle in wire form.
+func proof(answer *dnssec.Result) ([]byte, error) {
+	bundle, err := answer.Evidence()
+	if err != nil {
+		return nil, err
+	}
+	return bundle.MarshalBinary()
 }

@@ -12,7 +12,6 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/iotregistry/sdk/internal/strictjson"
 	rt "github.com/iotregistry/sdk/profile/device"
 )
 
@@ -20,6 +19,7 @@ import (
 const (
 	maxCommands = 64 << 10 // bytes of an answer
 	maxCommand  = 4 << 10  // bytes of one command
+	maxOrders   = 64       // commands of one answer
 	maxPoll     = 30 * time.Second
 	patience    = 30 * time.Second // for an answer
 )
@@ -168,12 +168,8 @@ func (l *live) fetch(ctx context.Context, n *line, wait time.Duration) (bool, er
 // parseCommands reads a JSON array of strings.
 func parseCommands(body []byte) ([]string, error) {
 	var list []string
-	if err := strictjson.Decode(body, &list, strictjson.Limits{Depth: 1, Elements: 64}); err != nil {
-		var wrong *json.UnmarshalTypeError
-		if errors.As(err, &wrong) {
-			err = errors.New("it is no array of strings")
-		}
-		return nil, fmt.Errorf("the provider's commands: %w", err)
+	if json.Unmarshal(body, &list) != nil || len(list) > maxOrders { // its text would quote the body
+		return nil, fmt.Errorf("the provider's commands are no JSON array of %d strings or fewer", maxOrders)
 	}
 	return list, nil
 }
