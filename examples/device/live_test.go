@@ -8,6 +8,8 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
+	"encoding/pem"
+	"fmt"
 	"io"
 	"log"
 	"math/big"
@@ -26,6 +28,7 @@ import (
 	"github.com/iotregistry/sdk/dane"
 	"github.com/iotregistry/sdk/dane/danetest"
 	"github.com/iotregistry/sdk/dane/dnssec"
+	"github.com/iotregistry/sdk/mno/es2"
 	"github.com/iotregistry/sdk/profile"
 	"github.com/iotregistry/sdk/profile/iotsafe/applet"
 	"github.com/iotregistry/sdk/profile/iotsafe/atcsim"
@@ -57,25 +60,31 @@ func newTown(t *testing.T) *town {
 	return w
 }
 
-// order publishes profile n for a provider and puts it into the card.
-func (w *town) order(card *applet.Applet, n uint64, host, address string) {
+// profile makes and publishes profile n for a provider.
+func (w *town) profile(device string, n uint64, host, address string) *profile.Profile {
 	w.t.Helper()
 	_, port, err := net.SplitHostPort(address)
 	require.NoError(w.t, err)
 	number, err := strconv.ParseUint(port, 10, 16)
 	require.NoError(w.t, err)
-	name, err := dane.DeviceName(n, townID, townZone)
+	name, err := dane.DeviceName(n, device, townZone)
 	require.NoError(w.t, err)
-	id, key, end := eid.MustParse(townID), newKey(w.t), w.Now().AddDate(1, 0, 0)
+	id, key, end := eid.MustParse(device), newKey(w.t), w.Now().AddDate(1, 0, 0)
 	der, err := w.authority.Issue(profile.Request{Name: name, Device: id, PublicKey: key.Public(), NotAfter: end})
 	require.NoError(w.t, err)
 	pkcs8, err := x509.MarshalPKCS8PrivateKey(key)
 	require.NoError(w.t, err)
 	w.AddCERT(name+".", der)
-	objects, err := applet.CIRA(&profile.Profile{
+	return &profile.Profile{
 		ID: n, Device: id, Registry: townZone, Name: name, Host: host, Port: uint16(number),
 		Certificate: der, PrivateKey: pkcs8, CACertificates: w.authority.Chain(), NotBefore: w.Now(), NotAfter: end,
-	}, applet.CIRAOptions{Card: card})
+	}
+}
+
+// order puts profile n into the card.
+func (w *town) order(card *applet.Applet, n uint64, host, address string) {
+	w.t.Helper()
+	objects, err := applet.CIRA(w.profile(townID, n, host, address), applet.CIRAOptions{Card: card})
 	require.NoError(w.t, err)
 	require.NoError(w.t, card.Update(objects...))
 }
@@ -425,6 +434,42 @@ func TestRunEvidence(t *testing.T) {
 type away struct{}
 
 func (away) Exchange(context.Context, *dns.Msg) (*dns.Msg, error) { return nil, net.ErrClosed }
+
+// A device with a simulated eUICC gets its profiles from the eIM while it runs, and
+// has them in its applet at the next start.
+func TestRunCard(t *testing.T) {
+	t.Parallel()
+	o, w := startMNO(t), newTown(t)
+	card := o.card()
+	info, root := infoOf(t, card), filepath.Join(t.TempDir(), "root.pem")
+	require.NoError(t, os.WriteFile(root, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: w.authority.Root().Raw}), 0o600))
+	deliver := func(n uint64, host, address string) {
+		to, err := profile.ParsePublicKey(info.PublicKey)
+		require.NoError(t, err)
+		sealed, err := w.authority.Seal(to, w.profile(info.EID, n, host, address))
+		require.NoError(t, err)
+		iccid, _ := o.call(es2.PathDownloadOrder, fmt.Sprintf(`"eid":%q,"profileType":"iot"%s`, info.EID, sealedMembers(n, sealed)))["iccid"].(string)
+		require.NotEmpty(t, iccid)
+		o.call(es2.PathConfirmOrder, fmt.Sprintf(`"iccid":%q,"releaseFlag":true`, iccid))
+	}
+	args := []string{"-card", card, "-registry-ca", root}
+	u := w.start(&world{}, append(args, "-poll", "20ms", "-eim-address", o.eim(), "-smdp-address", o.address())...)
+	u.kind("no profile")
+	deliver(11, "parkoserv.ca", w.provider("parkoserv.ca", w.https(meters(nil))))
+	u.connected(11)
+	deliver(16, "carparkserv.ca", w.provider("carparkserv.ca", w.https(meters(nil))))
+	u.connected(16)
+	require.Zero(t, u.end())
+
+	u = w.start(&world{}, args...)
+	u.connected(16)
+	require.Zero(t, u.end())
+	for _, name := range []string{".state", ".applet", ".device"} {
+		info, err := os.Stat(card + name)
+		require.NoError(t, err)
+		require.Zero(t, info.Mode().Perm()&0o077, name)
+	}
+}
 
 func TestRunUsage(t *testing.T) {
 	t.Parallel()
