@@ -6,6 +6,7 @@
 //	go run ./examples/bench dane -json    the same as one JSON object
 //	go run ./examples/bench registry      the registry
 //	go run ./examples/bench mno           the operator
+//	go run ./examples/bench device        the device
 //
 // Exit status: 0 measured, whether goals were met or not, 1 something could not
 // be measured, 2 wrong usage.
@@ -40,7 +41,7 @@ type bench struct {
 type usageError struct{ error }
 
 func benches() []bench {
-	return []bench{daneBench(), registryBench(), mnoBench()}
+	return []bench{daneBench(), registryBench(), mnoBench(), deviceBench()}
 }
 
 // run is the program; it returns the exit status.
