@@ -116,10 +116,11 @@ func canonicalRdata(rr dns.RR) ([]byte, error) {
 	return data, nil
 }
 
-// packRR returns a record in wire form, uncompressed.
+// packRR returns a record in wire form, uncompressed. It packs a copy: PackRR writes
+// the length of the data into the record, which others may be looking at.
 func packRR(rr dns.RR) ([]byte, error) {
 	buf := make([]byte, dns.Len(rr)+16)
-	n, err := dns.PackRR(rr, buf, 0, nil, false)
+	n, err := dns.PackRR(dns.Copy(rr), buf, 0, nil, false)
 	if err != nil {
 		return nil, errors.Join(errRdata, err)
 	}

@@ -1,11 +1,13 @@
 package dnssec_test
 
 import (
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/iotregistry/sdk/dane/dnssec"
 	"github.com/miekg/dns"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
 
@@ -62,6 +64,22 @@ func TestEvidenceStartsWithTheAnswer(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, dns.TypeTLSA, e.Records[0].Header().Rrtype)
 	require.Equal(t, dns.TypeRRSIG, e.Records[1].Header().Rrtype)
+}
+
+// One bundle serves several look-ups at once, as a device's does that has no DNS.
+func TestEvidenceIsShared(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	res, _ := gather(t, w, "_443._tcp.www.parkoserv.ca.", dns.TypeTLSA)
+	e, err := res.Evidence()
+	require.NoError(t, err)
+	trusted := anchors(t, w)
+	q := dns.Question{Name: "_443._tcp.www.parkoserv.ca.", Qtype: dns.TypeTLSA, Qclass: dns.ClassINET}
+	var all sync.WaitGroup
+	for range 4 {
+		all.Go(func() { assert.Equal(t, dnssec.Secure, e.Validate(q, trusted, w.Now()).Status) })
+	}
+	all.Wait()
 }
 
 // Every octet of the evidence counts, or at least none makes another answer.
