@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"path/filepath"
 	"sync"
 	"time"
@@ -71,7 +72,7 @@ func (f *liveFlags) registerLive(fs *flag.FlagSet) {
 	fs.StringVar(&f.say, "say", "https", "`how` to speak with the provider: https or mqtt")
 	fs.StringVar(&f.status, "status", "Free", "`text` that the device says")
 	fs.DurationVar(&f.interval, "every", time.Minute, "`time` between two times that it says so")
-	fs.DurationVar(&f.look, "look", 10*time.Second, "`time` after which the card is asked whether its profile is another")
+	fs.DurationVar(&f.look, "look", time.Minute, "`time` after which the card is asked whether it is there, and whether its profile is another")
 	fs.DurationVar(&f.poll, "poll", 0, "ask the eIM of -card this often; 0: never")
 	fs.StringVar(&f.smdp, "smdp-address", "", "connect to this `host:port`, whatever the SM-DP+'s name is")
 	fs.StringVar(&f.eim, "eim-address", "", "connect to this `host:port`, whatever the eIM's name is")
@@ -159,6 +160,11 @@ func (l *live) prepare() error {
 	var err error
 	if l.say, err = l.sayer(); err != nil {
 		return usageError{err}
+	}
+	if l.state != "" {
+		if err := os.MkdirAll(l.state, 0o700); err != nil {
+			return err
+		}
 	}
 	if l.notebook, err = openNotebook(l.notes(), l.world.warnf); err != nil {
 		return err
@@ -280,12 +286,6 @@ func service(c *rt.Credentials) string {
 	return net.JoinHostPort(c.Host, fmt.Sprint(c.Port))
 }
 
-// id is the device's own.
-func (l *live) id(s *rt.Session) (string, error) {
-	_, id, err := dane.ParseDeviceName(s.Identity.Credentials.Name, l.registry)
-	return id, err
-}
-
 // dial connects to the provider: where -connect says, where the DNS says, or, with
 // no DNS, where it was the last time.
 func (l *live) dial(ctx context.Context, network, address string) (net.Conn, error) {
@@ -336,8 +336,10 @@ func (l *live) candidates(ctx context.Context, address string) ([]string, error)
 
 // study remembers at once, and again before what is known is old.
 func (l *live) study(ctx context.Context, s *rt.Session) {
-	for id := s.Identity; ; {
-		l.remember(ctx, s, id)
+	for id, first := s.Identity, true; ; first = false {
+		if !first || !l.known(id) {
+			l.remember(ctx, s, id)
+		}
 		if l.world.pause(ctx, refresh) != nil {
 			return
 		}
@@ -345,6 +347,15 @@ func (l *live) study(ctx context.Context, s *rt.Session) {
 			id = again
 		}
 	}
+}
+
+// known reports whether all was written down a short while ago: a device that loses
+// its connection again and again is not to ask the DNS for more than it needs.
+func (l *live) known(id *rt.Identity) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	n, c := l.notebook, id.Credentials
+	return n.Device == c.Name && n.Provider == service(c) && l.clock.Now().Sub(n.Seen) < time.Hour
 }
 
 // remember writes down what a later start may need, if the DNS and not older proofs
@@ -355,7 +366,7 @@ func (l *live) remember(ctx context.Context, s *rt.Session, id *rt.Identity) {
 	if err != nil {
 		return // the handshake had it; what is not known now is not kept
 	}
-	m := memory{Seen: l.clock.Now(), Provider: service(c)}
+	m := memory{Seen: l.clock.Now(), Device: c.Name, Provider: service(c)}
 	answers := []*dnssec.Result{id.Device.Answer, id.Registry.Answer, provider.Answer}
 	for _, q := range l.besides(id) {
 		if answer, err := l.verifier.Resolver.Lookup(ctx, q.Name, q.Qtype); err == nil {

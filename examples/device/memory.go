@@ -51,6 +51,7 @@ type memory struct {
 	// its provider.
 	Evidence [][]byte `json:"evidence"`
 
+	Device    string   `json:"device"`   // name of the profile in use
 	Provider  string   `json:"provider"` // "host:port"
 	Addresses []string `json:"addresses"`
 }
@@ -136,7 +137,7 @@ func (n *notebook) write(m memory) error {
 // same reports whether writing m would be for nothing: a memory lives in flash.
 func (n *notebook) same(m memory) bool {
 	return slices.EqualFunc(n.Evidence, m.Evidence, slices.Equal[[]byte]) && slices.Equal(n.Addresses, m.Addresses) &&
-		n.Provider == m.Provider && m.Seen.Sub(n.Seen) < time.Hour
+		n.Device == m.Device && n.Provider == m.Provider && m.Seen.Sub(n.Seen) < time.Hour
 }
 
 // steadyClock is a clock that is never before a floor, and goes on from there. A

@@ -11,6 +11,7 @@ import (
 	"github.com/eclipse/paho.golang/packets"
 	"github.com/eclipse/paho.golang/paho"
 
+	"github.com/iotregistry/sdk/dane"
 	rt "github.com/iotregistry/sdk/profile/device"
 )
 
@@ -23,6 +24,12 @@ const (
 
 // mqtt returns the sayer of -say mqtt.
 func (l *live) mqtt() (sayer, error) { return l.sayMQTT, nil }
+
+// id is the device's own.
+func (l *live) id(s *rt.Session) (string, error) {
+	_, id, err := dane.ParseDeviceName(s.Identity.Credentials.Name, l.registry)
+	return id, err
+}
 
 // sayMQTT speaks MQTT 5 with the device's ID as client identifier: it publishes its
 // status and subscribes to its commands.
