@@ -1,10 +1,15 @@
 package main
 
 import (
+	"context"
+	"crypto/rand"
+	"database/sql"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -81,6 +86,39 @@ func TestRestarts(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestPostgreSQL: orders and the eIM share a database on a server.
+func TestPostgreSQL(t *testing.T) {
+	t.Parallel()
+	dsn := os.Getenv("REGISTRY_POSTGRES")
+	if dsn == "" {
+		t.Skip("REGISTRY_POSTGRES names no PostgreSQL server")
+	}
+	u, err := url.Parse(dsn)
+	require.NoError(t, err)
+	db, err := sql.Open("pgx", dsn)
+	require.NoError(t, err)
+	schema := "mno_" + strings.ToLower(rand.Text())
+	_, err = db.ExecContext(t.Context(), "CREATE SCHEMA "+schema)
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		_, err := db.ExecContext(context.Background(), "DROP SCHEMA "+schema+" CASCADE")
+		require.NoError(t, errors.Join(err, db.Close()))
+	})
+	q := u.Query()
+	q.Set("search_path", schema)
+	u.RawQuery = q.Encode()
+	data := filepath.Join(t.TempDir(), "data")
+	r := start(t, data, "-store", u.String())
+	card, chip := r.euicc()
+	iccid := r.order(card.EID.String(), "METER", "")
+	require.Contains(t, r.poll(r.ipa(chip, 2)), "installed")
+	require.Zero(t, r.stop(), "%s", r.log)
+	require.NoFileExists(t, filepath.Join(data, "orders.db"))
+	r = start(t, data, "-store", u.String())
+	require.Contains(t, r.poll(r.ipa(chip, 0)), "enable "+iccid+": ok")
+	require.Zero(t, r.stop(), "%s", r.log)
 }
 
 // TestJobNews: the log says what came of jobs, and holds no activation codes.
