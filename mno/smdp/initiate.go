@@ -3,6 +3,7 @@ package smdp
 import (
 	"context"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -45,8 +46,8 @@ func (s *Server) InitiateAuthentication(_ context.Context, r es9.InitiateAuthent
 		return es9.Authentication{}, err
 	}
 	answer, err := s.introduce(x, r.Challenge)
-	if err == nil {
-		s.sessions.add(x)
+	if err == nil && !s.sessions.add(x) {
+		return es9.Authentication{}, errors.New("smdp: the random source repeats itself: set Config.Rand to another one")
 	}
 	return answer, err
 }

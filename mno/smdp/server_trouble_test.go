@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"testing"
 	"testing/iotest"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -153,6 +154,34 @@ func TestSessionIsPushedOutWhileItsProofIsChecked(t *testing.T) {
 	require.NoError(t, c.meet(&r.MatchingID))
 }
 
+// A session that runs out while its proof is checked, as it does at a slow store,
+// is gone: it is not kept where the server would look for it for ever.
+func TestSessionRunsOutWhileItsProofIsChecked(t *testing.T) {
+	t.Parallel()
+	var late atomic.Int64 // how late it is
+	m := &meanwhile{Store: new(smdp.Memory)}
+	b := newBench(t, func(c *smdp.Config, _ *smdp.ServerConfig) {
+		c.Store = m
+		c.Now = func() time.Time { return now.Add(time.Duration(late.Load())) }
+	})
+	r, c := b.order(1, 11), b.card(1)
+	require.NoError(t, c.initiate())
+	proof := c.proof(&r.MatchingID, nil)
+	m.do = func() { late.Add(int64(10 * time.Minute)) }
+	require.Equal(t, "8.10.1/3.9", code(t, c.authenticate(proof)))
+	m.do = nil
+	late.Add(int64(10 * time.Minute))
+	done := make(chan error, 1)
+	go func() { done <- b.card(2).initiate() }()
+	select {
+	case err := <-done:
+		require.NoError(t, err)
+	case <-time.After(10 * time.Second):
+		require.FailNow(t, "no session can be begun any more")
+	}
+	require.NoError(t, c.meet(&r.MatchingID))
+}
+
 func TestRecordChangesMeanwhile(t *testing.T) {
 	t.Parallel()
 	m := &meanwhile{Store: new(smdp.Memory)}
@@ -202,6 +231,22 @@ func TestNoRandomness(t *testing.T) {
 	b := newBench(t, func(c *smdp.Config, _ *smdp.ServerConfig) { c.Rand = iotest.ErrReader(errDisk) })
 	require.ErrorIs(t, b.card(1).initiate(), errDisk)
 }
+
+// A random source that repeats itself gives no two sessions the same ID.
+func TestTransactionIDsAreNotReused(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, func(c *smdp.Config, _ *smdp.ServerConfig) { c.Rand = zeros{} })
+	first := b.card(1)
+	require.NoError(t, first.initiate())
+	require.ErrorContains(t, b.card(2).initiate(), "random source")
+	r := b.order(1, 11)
+	require.NoError(t, first.authenticate(first.proof(&r.MatchingID, nil)), "the first one is not disturbed")
+}
+
+// zeros is a random source without chance.
+type zeros struct{}
+
+func (zeros) Read(b []byte) (int, error) { clear(b); return len(b), nil }
 
 func TestLargestOrder(t *testing.T) {
 	t.Parallel()
