@@ -414,6 +414,37 @@ func TestCancelAfterTheOrderHasChanged(t *testing.T) {
 	require.Empty(t, b.news.got)
 }
 
+// A package that an eUICC has been given may be installed there after its order
+// has ended here. Its profile is taken out of use, but is for nobody else.
+func TestWhatWasHandedOverIsNotReused(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	for rule, handed := range map[string]bool{"offered": false, "handed over": true} {
+		b := newBench(t)
+		require.NoError(t, b.engine.Stock(ctx, "registry", "iot", stocked), rule)
+		r := b.confirmed(mno.Order{ICCID: stocked}, es2.ConfirmOrder{Release: true})
+		c := b.card(1)
+		require.NoError(t, c.meet(&r.MatchingID), rule)
+		cancel := es2.CancelOrder{ICCID: stocked, Final: mno.Available}
+		if handed {
+			_, err := c.get(c.consent("", nil))
+			require.NoError(t, err, rule)
+			cancel.Device = c.eid
+		}
+		require.NoError(t, c.cancel(rsp.CancelUndefined, nil), rule)
+		require.Equal(t, mno.Error, b.state(r), rule)
+		err := b.engine.CancelOrder(ctx, registry, cancel)
+		if !handed {
+			require.NoError(t, err, rule)
+			continue
+		}
+		require.ErrorIs(t, err, mno.ErrICCIDNotAvailable, rule)
+		cancel.Final = mno.Unavailable
+		require.NoError(t, b.engine.CancelOrder(ctx, registry, cancel), rule)
+		require.Equal(t, mno.Unavailable, b.state(r), rule)
+	}
+}
+
 func TestOperatorsOwnPackage(t *testing.T) {
 	t.Parallel()
 	own, err := os.ReadFile(filepath.Join("..", "..", "..", "shared", "data", "ts48", "TS48v1_A.der"))
