@@ -260,6 +260,48 @@ func TestInterruptedDownload(t *testing.T) {
 	require.Equal(t, mno.Installed, b.state(r))
 }
 
+// An eUICC whose result is lost on the way is asked again and fails, as it has the
+// profile; or it was interrupted, tells so late, and installs it at the next try.
+// Such failures come before the truth and do not stand for it.
+func TestFailuresOfOtherSessions(t *testing.T) {
+	t.Parallel()
+	install := func(b *bench, c *card, r mno.Receipt, failure *rsp.InstallationFailure) []byte {
+		pkg, err := c.download(&r.MatchingID)
+		require.NoError(b.t, err)
+		c.open(pkg)
+		return c.result(failure, nil)
+	}
+	there := &rsp.InstallationFailure{Command: rsp.BPPStoreMetadata, Reason: rsp.InstallICCIDExists}
+	cut := &rsp.InstallationFailure{Command: rsp.BPPLoadProfileElements, Reason: rsp.InstallInterrupted}
+
+	b := newBench(t)
+	r, c := b.order(1, 11), b.card(1)
+	truth, late := install(b, c, r, nil), install(b, c, r, there)
+	require.NoError(t, c.notify(late))
+	require.Equal(t, mno.Downloaded, b.state(r), "it is there of the first session, which has not told yet")
+	require.Empty(t, b.news.got)
+	require.NoError(t, c.notify(truth))
+	require.Equal(t, mno.Installed, b.state(r))
+	require.Len(t, b.news.got, 1)
+	require.Nil(t, b.news.got[0].Failure)
+
+	b = newBench(t)
+	r, c = b.order(1, 11), b.card(1)
+	late, truth = install(b, c, r, cut), install(b, c, r, nil)
+	require.NoError(t, c.notify(late))
+	require.Equal(t, mno.Downloaded, b.state(r), "it was tried again")
+	require.NoError(t, c.notify(truth))
+	require.Equal(t, mno.Installed, b.state(r))
+
+	for rule, failure := range map[string]*rsp.InstallationFailure{"of another order": there, "of the last session": cut} {
+		b = newBench(t)
+		r, c = b.order(1, 11), b.card(1)
+		require.NoError(t, c.notify(install(b, c, r, failure)))
+		require.Equal(t, mno.Error, b.state(r), rule)
+		require.Len(t, b.news.got, 1, rule)
+	}
+}
+
 func TestRebinding(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, func(_ *smdp.Config, s *smdp.ServerConfig) { s.Rebind, s.MaxDownloads = true, 3 })
