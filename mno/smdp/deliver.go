@@ -82,6 +82,9 @@ func (e *Engine) finish(ctx context.Context, q Query, failure *mno.StatusError, 
 	if err != nil {
 		return err
 	}
+	if (p.State == mno.Installed) != (failure == nil) {
+		result = nil // a repeat that says otherwise than before
+	}
 	return e.tell(ctx, p, mno.PointInstall, result)
 }
 

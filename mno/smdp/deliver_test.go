@@ -7,6 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/iotregistry/sdk/internal/rsp"
 	"github.com/iotregistry/sdk/mno"
 	"github.com/iotregistry/sdk/mno/mnotest"
 	"github.com/iotregistry/sdk/mno/smdp"
@@ -117,6 +118,23 @@ func TestNewsAreNotLost(t *testing.T) {
 	require.NoError(t, e.Finish(ctx, o.Device, 11, nil))
 	require.Len(t, l.got, 1)
 	require.Equal(t, mno.PointInstall, l.got[0].Point)
+}
+
+// News that wait for the operator do not come with a result that says otherwise.
+func TestNewsGoWithTheirOwnResult(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	r, c := b.order(1, 11), b.card(1)
+	_, err := c.download(&r.MatchingID)
+	require.NoError(t, err)
+	b.news.err = errors.New("registry is away")
+	truth := c.result(nil, nil)
+	require.ErrorIs(t, c.notify(truth), b.news.err)
+	b.news.err, b.news.got = nil, nil
+	require.NoError(t, c.notify(c.result(&rsp.InstallationFailure{Reason: rsp.InstallInterrupted}, nil)))
+	require.Len(t, b.news.got, 1)
+	require.Nil(t, b.news.got[0].Failure)
+	require.Nil(t, b.news.got[0].Result)
 }
 
 func TestUnwantedNewsEnd(t *testing.T) {
