@@ -151,6 +151,26 @@ func TestUnwantedNewsEnd(t *testing.T) {
 	require.Len(t, l.got, 1)
 }
 
+// Who is not let in has not been heard: that is no word about the news.
+func TestNewsOfACallerThatIsNotKnownAreKept(t *testing.T) {
+	t.Parallel()
+	for _, refusal := range []*mno.StatusError{
+		{Subject: mno.SubjectRequester, Reason: mno.ReasonNotAllowed}, {Subject: mno.SubjectVersion, Reason: mno.ReasonUnsupported},
+	} {
+		l := listener{err: refusal}
+		e := newEngine(t, func(c *smdp.Config) { c.Notify = l.take })
+		o, ctx := mnotest.Order(t, 1, 11), t.Context()
+		_, err := e.Operator("registry").Order(ctx, o)
+		require.NoError(t, err)
+		_, err = e.Deliver(ctx, o.Device, 0)
+		require.NoError(t, err)
+		require.ErrorIs(t, e.Finish(ctx, o.Device, 11, nil), refusal)
+		l.err, l.got = nil, nil
+		require.NoError(t, e.Finish(ctx, o.Device, 11, nil))
+		require.Len(t, l.got, 1)
+	}
+}
+
 func TestFinishNeedsAProfile(t *testing.T) {
 	t.Parallel()
 	e := newEngine(t)

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -28,7 +29,7 @@ import (
 
 const (
 	modelCards     = 3
-	modelSteps     = 250
+	modelSteps     = 200
 	modelTries     = 3 // MaxCodeTries
 	modelDownloads = 4 // MaxDownloads
 	modelLife      = 10 * time.Minute
@@ -688,8 +689,8 @@ func TestModel(t *testing.T) {
 		open  func(*testing.T) smdp.Store
 		seeds uint64
 	}{
-		"Memory": {func(*testing.T) smdp.Store { return new(smdp.Memory) }, 12},
-		"SQLite": {openSQL, 3},
+		"Memory": {func(*testing.T) smdp.Store { return new(smdp.Memory) }, 8},
+		"SQLite": {openSQL, 2},
 	} {
 		for seed := range c.seeds {
 			t.Run(fmt.Sprintf("%s/%d", name, seed), func(t *testing.T) {
@@ -703,4 +704,63 @@ func TestModel(t *testing.T) {
 			})
 		}
 	}
+}
+
+// Three eUICCs, the operator and a repeated release at once: either one eUICC has
+// the profile, or the operator has it back.
+func TestRaces(t *testing.T) {
+	t.Parallel()
+	for name, open := range map[string]func(*testing.T) smdp.Store{
+		"Memory": func(*testing.T) smdp.Store { return new(smdp.Memory) },
+		"SQLite": openSQL,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			store := open(t)
+			b := newBench(t, func(c *smdp.Config, _ *smdp.ServerConfig) { c.Store, c.Notify = store, nil })
+			cards := []*card{b.card(1), b.card(2), b.card(3)}
+			for range 12 {
+				race(t, b, cards)
+			}
+		})
+	}
+}
+
+// race is one order's.
+func race(t *testing.T, b *bench, cards []*card) {
+	ctx := t.Context()
+	r := b.confirmed(mno.Order{}, es2.ConfirmOrder{Release: true})
+	requests := make([]es9.GetBoundProfilePackage, len(cards))
+	for i, c := range cards {
+		require.NoError(t, c.meet(&r.MatchingID))
+		c.key = nil
+		requests[i] = c.consent("", nil)
+	}
+	var wg sync.WaitGroup
+	got := make([]error, len(cards))
+	var cancelled error
+	for i := range cards {
+		wg.Go(func() { _, got[i] = b.server.GetBoundProfilePackage(ctx, requests[i]) })
+	}
+	wg.Go(func() {
+		cancelled = b.engine.CancelOrder(ctx, registry, es2.CancelOrder{ICCID: r.ICCID, Final: mno.Available})
+	})
+	wg.Go(func() { _ = b.engine.ReleaseProfile(ctx, registry, r.ICCID) })
+	wg.Wait()
+	p, err := b.engine.Profile(ctx, r.ICCID)
+	require.NoError(t, err)
+	var holders []eid.ID
+	for i, err := range got {
+		if err == nil {
+			holders = append(holders, cards[i].eid)
+		}
+	}
+	if cancelled == nil {
+		require.Empty(t, holders)
+		require.Equal(t, mno.Available, p.State)
+		return
+	}
+	require.Equal(t, []eid.ID{p.EUICC}, holders)
+	require.Equal(t, mno.Downloaded, p.State)
+	require.Len(t, p.Download.Transactions, 1)
 }
