@@ -1,6 +1,7 @@
 package smdp
 
 import (
+	"bytes"
 	"context"
 	"crypto/x509"
 	"errors"
@@ -41,7 +42,7 @@ func (s *Server) InitiateAuthentication(_ context.Context, r es9.InitiateAuthent
 	if err != nil {
 		return es9.Authentication{}, err
 	}
-	x, err := s.newSession(r.SMDPAddress, ci)
+	x, err := s.newSession(strings.Clone(r.SMDPAddress), ci)
 	if err != nil {
 		return es9.Authentication{}, err
 	}
@@ -67,7 +68,7 @@ func (s *Server) chooseCI(info *rsp.EUICCInfo1) ([]byte, error) {
 	case !contains(info.VerifyKeys, s.ciKeyID):
 		return nil, refuse("8.8.4", mno.ReasonUnavailable, "the eUICC does not trust the CI of this SM-DP+")
 	}
-	return chosen, nil
+	return bytes.Clone(chosen), nil // what is decoded holds the whole request
 }
 
 func (s *Server) newSession(address string, ciKeyID []byte) (*session, error) {

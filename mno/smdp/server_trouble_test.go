@@ -3,6 +3,7 @@ package smdp_test
 import (
 	"context"
 	"errors"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/iotregistry/sdk/internal/bertlv"
 	"github.com/iotregistry/sdk/internal/rsp"
 	"github.com/iotregistry/sdk/mno"
 	"github.com/iotregistry/sdk/mno/es2"
@@ -247,6 +249,57 @@ func TestTransactionIDsAreNotReused(t *testing.T) {
 type zeros struct{}
 
 func (zeros) Read(b []byte) (int, error) { clear(b); return len(b), nil }
+
+// Sessions and orders keep nothing of the requests but what is wanted of them:
+// anybody may begin as many sessions as there are places.
+func TestRequestsAreNotKept(t *testing.T) { // alone, to see what is its own
+	const n, size = 200, 50 << 10
+	b := newBench(t, func(c *smdp.Config, _ *smdp.ServerConfig) { c.Notify = nil })
+	padding := bertlv.Append(nil, 0x8F, make([]byte, size)) // a member that a later version may have
+	padded := func(tag bertlv.Tag, message []byte) []byte {
+		m, err := bertlv.Parse(message)
+		require.NoError(t, err)
+		return bertlv.Append(nil, tag, m.Value, padding)
+	}
+	c := b.card(1)
+	info1 := es9.InitiateAuthentication{Challenge: make([]byte, 16), Info1: padded(0xBF20, c.encode(&c.info1)), SMDPAddress: c.address}
+	require.Less(t, growth(func() {
+		for range n {
+			_, err := b.server.InitiateAuthentication(t.Context(), info1)
+			require.NoError(t, err)
+		}
+	}), n*size/4, "begun")
+
+	cards := make([]*card, n)
+	for i := range cards {
+		b.order(i, 11)
+		cards[i] = b.card(i)
+	}
+	require.Less(t, growth(func() {
+		for _, c := range cards {
+			require.NoError(t, c.initiate())
+			proof := c.proof(nil, nil)
+			m, err := bertlv.Parse(proof.Response)
+			require.NoError(t, err)
+			proof.Response = bertlv.Append(nil, 0xBF38, padded(0xA0, m.Value))
+			require.NoError(t, c.authenticate(proof))
+		}
+	}), n*size/4, "proven")
+	runtime.KeepAlive(b)
+}
+
+// growth is how many bytes more there are after f.
+func growth(f func()) int {
+	heap := func() int {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return int(m.HeapAlloc)
+	}
+	before := heap()
+	f()
+	return heap() - before
+}
 
 func TestLargestOrder(t *testing.T) {
 	t.Parallel()
