@@ -6,6 +6,7 @@ import (
 	"encoding/asn1"
 	"errors"
 
+	"github.com/iotregistry/sdk/internal/apdu"
 	"github.com/iotregistry/sdk/internal/bertlv"
 	"github.com/iotregistry/sdk/internal/rsp"
 	"github.com/iotregistry/sdk/mno"
@@ -13,8 +14,8 @@ import (
 
 // reasonOf says why a session is cancelled. Reasons differ in what becomes of
 // the order: it stays where the same download may succeed later, which is where
-// the way, the server or the time was the trouble; it ends where the eUICC or
-// the user will not have this profile.
+// the way to server or eUICC, the server or the time was the trouble; it ends
+// where the eUICC or the user will not have this profile.
 func reasonOf(err error) rsp.CancelReason {
 	var refused *mno.StatusError
 	var lost *TransportError
@@ -29,7 +30,7 @@ func reasonOf(err error) rsp.CancelReason {
 		return rsp.CancelMetadataMismatch
 	case errors.Is(err, context.DeadlineExceeded):
 		return rsp.CancelTimeout
-	case errors.Is(err, context.Canceled), errors.Is(err, ErrNeedsCode):
+	case errors.Is(err, context.Canceled), errors.Is(err, ErrNeedsCode), errors.Is(err, apdu.ErrTransmit):
 		return rsp.CancelPostponed
 	case errors.As(err, &loading):
 		return rsp.CancelLoadBPPError

@@ -171,7 +171,12 @@ func TestCancelReasons(t *testing.T) {
 		{"card has no result", func(_ *testing.T, s *scene) { s.c.segment = func(int) ([]byte, int) { return nil, 0x9000 } }, card, rsp.CancelLoadBPPError},
 		{"card is gone", func(_ *testing.T, s *scene) {
 			s.c.before = func(b []byte) error { return map[bool]error{true: odd}[len(b) > 5 && b[5] == 0xA0 && b[1] == 0xE2] }
-		}, odd, rsp.CancelLoadBPPError},
+		}, odd, rsp.CancelPostponed},
+		{"card is gone before it prepares", func(_ *testing.T, s *scene) {
+			s.c.before = func(b []byte) error {
+				return map[bool]error{true: odd}[len(b) > 6 && b[5] == 0xBF && b[6] == 0x21 && b[1] == 0xE2]
+			}
+		}, odd, rsp.CancelPostponed},
 		{"caller stops within loading", func(_ *testing.T, s *scene) {
 			s.c.segment = func(int) ([]byte, int) { s.stop(); return nil, 0x9000 }
 		}, context.Canceled, rsp.CancelPostponed},
