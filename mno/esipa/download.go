@@ -23,6 +23,8 @@ var (
 	ErrTrigger   = errors.New("esipa: a download needs an activation code or the default SM-DP+; discovery servers and data at the eIM are not supported")
 )
 
+const subjectTransaction = "8.10.1" // of SM-DP+s that know no such session
+
 var errDone = errors.New("esipa: the eUICC has a receipt for the profile already")
 
 // download follows a trigger.
@@ -108,9 +110,13 @@ func (p *poll) receipts(ctx context.Context) (map[string][]byte, error) {
 // is not told at once: it gives the trigger again, and the next Poll tries again.
 func (p *poll) failed(ctx context.Context, b []byte, t *rsp.ProfileDownloadTriggerRequest, d Done, why error) error {
 	d.Err = why
-	if ctx.Err() != nil || interrupted(why) && p.ipa.again(b) {
+	again := ctx.Err() != nil || p.ipa.again(b)
+	if ctx.Err() != nil || interrupted(why) && again {
 		p.report.Packages = append(p.report.Packages, d)
 		return why
+	}
+	if again {
+		p.refused = b
 	}
 	object, err := rsp.Encode(&rsp.ProfileDownloadTriggerResult{EIMTransactionID: t.EIMTransactionID,
 		Error: &rsp.ProfileDownloadFailure{Reason: rsp.ProfileDownloadUndefined, Response: []byte(reason(why))}})
@@ -120,7 +126,7 @@ func (p *poll) failed(ctx context.Context, b []byte, t *rsp.ProfileDownloadTrigg
 	return p.provide(ctx, object, d, nil)
 }
 
-// again counts interrupted Polls and reports whether there may be another.
+// again counts the Polls that failed and reports whether there may be another.
 func (i *IPA) again(b []byte) bool {
 	most := i.Attempts
 	if most <= 0 {
@@ -135,11 +141,12 @@ func (i *IPA) again(b []byte) bool {
 }
 
 // interrupted reports whether the same download may succeed as it is: the way,
-// the card or the time was the trouble.
+// the card or the time was the trouble, or a server that was started anew and has
+// lost its sessions.
 func interrupted(err error) bool {
 	var lost *es9.TransportError
 	var card *es9.CardError
-	return errors.As(err, &lost) || mno.Retryable(err) || errors.As(err, &card) && card.Err != nil ||
+	return errors.As(err, &lost) || mno.Retryable(err) || errors.Is(err, &mno.StatusError{Subject: subjectTransaction}) || errors.As(err, &card) && card.Err != nil ||
 		errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
 }
 

@@ -363,3 +363,86 @@ func TestData(t *testing.T) {
 	require.Equal(t, rsp.DataIncorrectTagList, ask(rsp.IPAEUICCDataRequest{TagList: []byte{}}).Error.Code)
 	require.Equal(t, rsp.DataIncorrectTagList, ask(rsp.IPAEUICCDataRequest{TagList: []byte{0xBF, 0x81, 0x20}}).Error.Code)
 }
+
+// over is a way to an SM-DP+ that has lost its sessions, or refuses for another
+// reason.
+type over struct {
+	es9.Backend
+	err error
+}
+
+func (o over) AuthenticateClient(context.Context, es9.AuthenticateClient) (es9.Offer, error) {
+	return es9.Offer{}, o.err
+}
+
+// insisting is an eIM that repeats a trigger until it has a receipt.
+type insisting struct {
+	esipa.Backend
+	eim    *eim
+	failed int // results without a receipt
+}
+
+func (s *insisting) ProvideEIMPackageResult(ctx context.Context, r esipa.Result) ([]int64, error) {
+	m, err := rsp.Decode[rsp.ProfileDownloadTriggerResult](r.Object)
+	if err == nil && m.Installation == nil {
+		s.failed++
+		return nil, nil
+	}
+	return s.eim.ProvideEIMPackageResult(ctx, r)
+}
+
+// A receipt that the eIM does not have stays with the eUICC, whatever an SM-DP+
+// says of the next try: by it alone the try after that knows that all is done.
+func TestReceiptOutlivesRefusals(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		rule string
+		err  error
+		told int
+	}{
+		{"lost session", &mno.StatusError{Subject: "8.10.1", Reason: "3.9"}, 0},
+		{"refusal", &mno.StatusError{Subject: "8.1", Reason: "6.1"}, 1},
+	} {
+		w := newWorld(t, true)
+		manager := &insisting{Backend: w.eim, eim: w.eim}
+		w.ipa.EIM = manager
+		code, id := w.order(11)
+		w.eim.waits(trigger(t, code, 1))
+		w.eim.fail = func(call string) error { return map[bool]error{true: errOdd}[call == "provide"] }
+		_, err := w.ipa.Poll(t.Context())
+		require.ErrorIs(t, err, errOdd, c.rule)
+		w.eim.fail = nil
+
+		way := w.ipa.Indirect
+		w.ipa.Indirect = over{way, c.err}
+		_, err = w.ipa.Poll(t.Context())
+		require.Equal(t, c.told == 0, err != nil, c.rule)
+		require.Equal(t, c.told, manager.failed, c.rule)
+		require.Equal(t, mno.Downloaded, w.state(id), c.rule)
+
+		w.ipa.Indirect = way
+		report := w.poll()
+		require.True(t, report.Packages[0].Installed && report.Packages[0].Resent, "%s: %s", c.rule, report)
+		require.Empty(t, w.eim.queue, c.rule)
+		require.Equal(t, mno.Installed, w.state(id), c.rule)
+	}
+}
+
+// A trigger that stays refused does not keep receipts from their SM-DP+s for ever.
+func TestReceiptsAreNotHeldForEver(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, true)
+	w.ipa.EIM = &insisting{Backend: w.eim, eim: w.eim}
+	code, id := w.order(11)
+	w.eim.waits(trigger(t, code, 1))
+	w.eim.fail = func(call string) error { return map[bool]error{true: errOdd}[call == "provide"] }
+	_, err := w.ipa.Poll(t.Context())
+	require.ErrorIs(t, err, errOdd)
+	w.eim.fail = nil
+	w.ipa.Indirect = over{w.ipa.Indirect, &mno.StatusError{Subject: "8.1", Reason: "6.1"}}
+	for n := range esipa.DefaultAttempts {
+		require.Equal(t, mno.Downloaded, w.state(id), n)
+		w.poll()
+	}
+	require.Equal(t, mno.Installed, w.state(id))
+}
