@@ -13,7 +13,7 @@ func (e *EIM) downloadResult(ctx context.Context, device eid.ID, m *rsp.ProfileD
 	if m.Error != nil {
 		return nil, e.unproven(ctx, device, m.EIMTransactionID, "the device could not download: "+m.Error.Reason.String())
 	}
-	_, err := e.change(ctx, device, false, func(r *Record) (bool, error) {
+	_, err := e.conclude(ctx, device, func(r *Record) (bool, error) {
 		text, err := m.Installation.Data.SignedText()
 		if err := signedBy(r, text, m.Installation.Signature, err); err != nil {
 			return false, err
@@ -94,6 +94,8 @@ func (e *EIM) follow(r *Record, j *Job) (*Job, error) {
 	switch {
 	case j.ICCID == "":
 		j.Failure = "installed, but not enabled: the eUICC does not say which profile it is"
+	case r.outdone(j):
+		j.Failure = "installed, but not enabled: it was taken for failed, and a newer one was enabled"
 	case r.Counter >= MaxCounter:
 		j.Failure = "installed, but not enabled: the counter for this eUICC is used up"
 	default:
@@ -101,4 +103,13 @@ func (e *EIM) follow(r *Record, j *Job) (*Job, error) {
 		return f, e.start(f)
 	}
 	return nil, nil
+}
+
+// outdone reports whether a download that was to be enabled has succeeded after
+// j, which is put right late: its profile would go back behind the newer one.
+func (r *Record) outdone(j *Job) bool {
+	return slices.ContainsFunc(r.History, func(o Job) bool {
+		return o.Download != nil && o.Download.Enable && o.State == Succeeded &&
+			o.Sequence != nil && *o.Sequence > *j.Sequence
+	})
 }

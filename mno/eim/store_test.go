@@ -73,7 +73,7 @@ func whole(t *testing.T, n int) eim.Record {
 			ID: "B", Steps: []eim.Step{{Action: eim.ActionEnable, ICCID: iccid, Rollback: true, Tried: true, Code: 2}}, State: eim.Failed, Proven: true,
 			Failure: "f", Parent: "P", Added: start, Ended: start.Add(time.Hour), Counter: 6, Sequence: ptr(int64(7)),
 		}},
-		Profiles: []eim.Profile{{ICCID: iccid, Enabled: true, Name: "n"}}, Listed: start, Stale: true, Renewed: start, Seen: start, Sequence: 8,
+		Profiles: []eim.Profile{{ICCID: iccid, Enabled: true, Name: "n"}}, Listed: start, Stale: true, Renewed: start, Seen: start, Sequence: 8, ListedAt: 9,
 	}
 }
 
