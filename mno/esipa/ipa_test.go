@@ -2,6 +2,7 @@ package esipa_test
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"strings"
 	"testing"
@@ -445,4 +446,24 @@ func TestReceiptsAreNotHeldForEver(t *testing.T) {
 		w.poll()
 	}
 	require.Equal(t, mno.Installed, w.state(id))
+}
+
+// An eIM that has lost its count is told so by the eUICC: a result of the same
+// number that is of another transaction is not the answer to its package.
+func TestCounterUsedAgain(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, false)
+	w.eim.silent = true
+	w.eim.waits(w.operations(rsp.PSMO{GetRAT: &rsp.Empty{}}))
+	w.poll()
+	q, err := rsp.Decode[rsp.EUICCPackageRequest](w.operations(rsp.PSMO{GetRAT: &rsp.Empty{}}))
+	require.NoError(t, err)
+	q.Signed.Raw, q.Raw, q.Signed.Counter = nil, nil, 1
+	text, err := q.Signed.SignedText(7)
+	require.NoError(t, err)
+	q.Signature, err = rsp.Sign(rand.Reader, w.key, text)
+	require.NoError(t, err)
+	w.eim.waits(encode(t, q))
+	r := w.poll()
+	require.Equal(t, "operations [E102]: esipa: the eUICC refuses the package: replayError", r.Packages[len(r.Packages)-1].String())
 }
