@@ -151,12 +151,18 @@ func interrupted(err error) bool {
 }
 
 // reason is what the eIM is told: an SM-DP+'s status code, or why the device or
-// the eUICC would not.
+// the eUICC would not. What networks say names hosts behind the device, of which
+// the eIM may have chosen one to learn about it.
 func reason(err error) string {
 	var refused *mno.StatusError
+	var lost *es9.TransportError
 	switch {
 	case errors.As(err, &refused):
 		return limited(refused.Subject + "/" + refused.Reason)
+	case errors.As(err, &lost) && lost.Status != 0:
+		return fmt.Sprintf("the SM-DP+ was not reached: HTTP %d", lost.Status)
+	case errors.As(err, &lost):
+		return "the SM-DP+ was not reached"
 	case errors.Is(err, es9.ErrNeedsCode):
 		return "8.2.7/2.2: the download needs a confirmation code"
 	}

@@ -123,7 +123,7 @@ func TestDownloadInterrupted(t *testing.T) {
 	}
 	r := w.poll()
 	require.ErrorIs(t, r.Packages[0].Err, errOdd)
-	require.Contains(t, w.why(), "odd")
+	require.Equal(t, "the SM-DP+ was not reached", w.why())
 	require.Equal(t, mno.Released, w.state(id))
 
 	w.ipa.LPA.Dial = dial
@@ -466,4 +466,24 @@ func TestCounterUsedAgain(t *testing.T) {
 	w.eim.waits(encode(t, q))
 	r := w.poll()
 	require.Equal(t, "operations [E102]: esipa: the eUICC refuses the package: replayError", r.Packages[len(r.Packages)-1].String())
+}
+
+// An eIM may name any host for a download. What the device's network says of it,
+// with addresses and ports, is in the report and not for the eIM.
+func TestNetworkIsNotDisclosed(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		err  error
+		told string
+	}{
+		{&es9.TransportError{Err: errors.New("dial tcp 192.168.1.5:40000->10.0.0.7:443: connection refused")}, "the SM-DP+ was not reached"},
+		{&es9.TransportError{Status: 503, Err: errors.New("503 at 10.0.0.7")}, "the SM-DP+ was not reached: HTTP 503"},
+	} {
+		w := newWorld(t, false)
+		w.ipa.Attempts = 1
+		w.ipa.LPA.Dial = func(string) (es9.Backend, error) { return over{nil, nil}, c.err }
+		w.eim.waits(trigger(t, "1$10.0.0.7$", 1))
+		require.ErrorIs(t, w.poll().Packages[0].Err, c.err)
+		require.Equal(t, c.told, w.why())
+	}
 }
