@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/iotregistry/sdk/internal/bertlv"
 	"github.com/iotregistry/sdk/internal/rsp"
@@ -45,7 +46,7 @@ func (p *poll) download(ctx context.Context, b []byte) error {
 	w := &witness{poll: p, trigger: t, done: d}
 	result, err := p.ipa.through(w.dial).Download(ctx, code, func(m es9.Metadata) (string, error) {
 		w.done.ICCID = m.ICCID
-		if kept[m.ICCID] != nil {
+		if kept[keptAs(m.ICCID, code.Address)] != nil {
 			return "", errDone
 		}
 		return "", nil
@@ -54,7 +55,7 @@ func (p *poll) download(ctx context.Context, b []byte) error {
 	var refused *es9.InstallationError
 	switch {
 	case errors.Is(err, errDone):
-		receipt, w.done.Resent = kept[w.done.ICCID], true
+		receipt, w.done.Resent = kept[keptAs(w.done.ICCID, code.Address)], true
 	case errors.As(err, &refused):
 		receipt = refused.Receipt
 	case err != nil:
@@ -85,7 +86,7 @@ func (p *poll) code(ctx context.Context, t *rsp.ProfileDownloadTriggerRequest) (
 	return es9.ActivationCode{Address: address}, err
 }
 
-// receipts returns the eUICC's receipts that are still with it, by ICCID, the
+// receipts returns the eUICC's receipts that are still with it, by keptAs, the
 // last one of each.
 func (p *poll) receipts(ctx context.Context) (map[string][]byte, error) {
 	event := rsp.EventInstall
@@ -100,10 +101,17 @@ func (p *poll) receipts(ctx context.Context) (map[string][]byte, error) {
 	kept := map[string][]byte{}
 	for _, n := range r.List {
 		if m := n.Installation; m != nil && m.Data.Notification.ICCID != nil {
-			kept[string(*m.Data.Notification.ICCID)] = m.Raw
+			kept[keptAs(string(*m.Data.Notification.ICCID), m.Data.Notification.Address)] = m.Raw
 		}
 	}
 	return kept, nil
+}
+
+// keptAs tells receipts apart by profile and SM-DP+: any SM-DP+ can offer an ICCID
+// that another one has given out. Ports are left out, as SM-DP+s do.
+func keptAs(iccid, address string) string {
+	host, _, _ := strings.Cut(address, ":")
+	return iccid + "$" + strings.ToLower(host)
 }
 
 // failed is a download without a receipt. Where it was only interrupted, the eIM

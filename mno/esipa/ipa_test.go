@@ -6,6 +6,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -16,6 +17,7 @@ import (
 	"github.com/iotregistry/sdk/mno/es2"
 	"github.com/iotregistry/sdk/mno/es9"
 	"github.com/iotregistry/sdk/mno/esipa"
+	"github.com/iotregistry/sdk/mno/smdp"
 	"github.com/iotregistry/sdk/registry/eid"
 )
 
@@ -486,4 +488,41 @@ func TestNetworkIsNotDisclosed(t *testing.T) {
 		require.ErrorIs(t, w.poll().Packages[0].Err, c.err)
 		require.Equal(t, c.told, w.why())
 	}
+}
+
+// The receipt that an SM-DP+ has not taken says nothing of what another one
+// offers under the same ICCID: the eUICC refuses it, and the eIM hears so.
+func TestReceiptOfAnotherServer(t *testing.T) {
+	t.Parallel()
+	const two = "two.example"
+	w := newWorld(t, false)
+	w.oneAttempt()
+	code, id := w.order(11)
+	w.toDP.request, w.toDP.second = 4, 5 // the receipt stays
+	w.eim.waits(trigger(t, code, 1))
+	_, err := w.ipa.Poll(t.Context())
+	require.ErrorIs(t, err, errLost)
+
+	engine, err := smdp.New(smdp.Config{Address: two, Now: func() time.Time { return w.now }})
+	require.NoError(t, err)
+	require.NoError(t, engine.Stock(t.Context(), "", "iot", id))
+	r, err := engine.Operator("registry").Order(t.Context(), mno.Order{Device: eid.MustParse(rsptest.EID), ICCID: id, ProfileType: "iot"})
+	require.NoError(t, err)
+	server, err := smdp.NewServer(engine, smdp.ServerConfig{
+		Auth:    smdp.Credential{Certificate: w.pki.DPAuth.DER, Key: w.pki.DPAuth.Key},
+		Binding: smdp.Credential{Certificate: w.pki.DPPB.DER, Key: w.pki.DPPB.Key}, CIs: [][]byte{w.ci},
+	})
+	require.NoError(t, err)
+	w.ipa.LPA.Dial = func(name string) (es9.Backend, error) {
+		if name != two {
+			return nil, errLost
+		}
+		return server, nil
+	}
+	w.eim.waits(trigger(t, "1$"+two+"$"+r.MatchingID, 2))
+	report, err := w.ipa.Poll(t.Context())
+	require.ErrorIs(t, err, errLost, "the first one is still away")
+	var refused *es9.InstallationError
+	require.ErrorAs(t, report.Packages[0].Err, &refused)
+	require.Equal(t, int(rsp.InstallICCIDExists), refused.Code)
 }
