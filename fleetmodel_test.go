@@ -156,7 +156,7 @@ type unit struct {
 	ipa      *esipa.IPA
 	trouble  trouble
 	ordered  []mno.Receipt
-	given    map[string]bool // ICCIDs of orders that were cancelled, and jobs
+	given    map[string]bool // up: ICCIDs of orders that were cancelled, and IDs of jobs
 }
 
 func newUnit(f *fleet, n int, indirect bool) *unit {
