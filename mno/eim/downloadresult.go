@@ -2,6 +2,7 @@ package eim
 
 import (
 	"context"
+	"errors"
 	"slices"
 
 	"github.com/iotregistry/sdk/internal/rsp"
@@ -31,10 +32,14 @@ func (e *EIM) downloadResult(ctx context.Context, device eid.ID, m *rsp.ProfileD
 		}
 		return true, e.installed(ctx, r, j, m.Installation)
 	})
-	if err != nil {
+	if err != nil && !errors.Is(err, errUseless) {
 		return nil, err
 	}
-	return e.forward(ctx, device, []rsp.PendingNotification{{Installation: m.Installation}})
+	done, failed := e.forward(ctx, device, []rsp.PendingNotification{{Installation: m.Installation}})
+	if failed != nil {
+		return nil, failed
+	}
+	return done, err
 }
 
 // strange says why a receipt is not of this download, "" if it can be. Receipts do

@@ -121,12 +121,15 @@ func (e *EIM) take(ctx context.Context, device eid.ID, m *rsp.EIMPackageResult) 
 	case m.Package != nil:
 		return e.packageResult(ctx, device, m.Package)
 	case m.WithNotifications != nil:
-		done, err := e.packageResult(ctx, device, &m.WithNotifications.Package)
+		done, why := e.packageResult(ctx, device, &m.WithNotifications.Package)
+		if why != nil && !errors.Is(why, errUseless) {
+			return nil, why
+		}
+		more, err := e.forward(ctx, device, m.WithNotifications.Notifications)
 		if err != nil {
 			return nil, err
 		}
-		more, err := e.forward(ctx, device, m.WithNotifications.Notifications)
-		return append(done, more...), err
+		return append(done, more...), why // what is of no use takes nothing else with it
 	case m.Data != nil:
 		return e.dataResult(ctx, device, m.Data)
 	case m.Trigger != nil:
