@@ -198,7 +198,7 @@ func (u *unit) boot() {
 		BaseURL: "http://eim.example", Retry: es9.Retry{Attempts: 1},
 		HTTP: client(func() http.Handler { return u.f.esipa }),
 	}
-	u.ipa = &esipa.IPA{EIM: manager, Attempts: 1000, LPA: &es9.LPA{Card: u, Chunk: 255, Dial: func(address string) (es9.Backend, error) {
+	u.ipa = &esipa.IPA{EIM: manager, Attempts: 1000, Packages: 1 + u.f.dice.IntN(3), LPA: &es9.LPA{Card: u, Chunk: 255, Dial: func(address string) (es9.Backend, error) {
 		require.Equal(u.f.t, "smdp.example", address)
 		return &es9.Client{
 			BaseURL: "http://smdp.example", Retry: es9.Retry{Attempts: 1},

@@ -231,7 +231,7 @@ func (u *unit) rest(n int) {
 		f.t.Fatal(err)
 	}
 	u.trouble = trouble{kind: kinds}
-	for left := 60; ; left-- {
+	for left := 150; ; left-- {
 		require.Positive(f.t, left, "device %d polls for ever", n)
 		f.now = f.now.Add(time.Minute)
 		report, err := u.ipa.Poll(f.t.Context())
