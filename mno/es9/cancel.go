@@ -6,6 +6,7 @@ import (
 	"encoding/asn1"
 	"errors"
 
+	"github.com/iotregistry/sdk/internal/apdu"
 	"github.com/iotregistry/sdk/internal/bertlv"
 	"github.com/iotregistry/sdk/internal/rsp"
 	"github.com/iotregistry/sdk/mno"
@@ -23,7 +24,6 @@ func reasonOf(err error) rsp.CancelReason {
 	var lost *TransportError
 	var loading *loadError
 	var asked *decision
-	var silent *silence
 	switch {
 	case errors.Is(err, ErrRejected):
 		return rsp.CancelEndUserRejection
@@ -35,7 +35,7 @@ func reasonOf(err error) rsp.CancelReason {
 		return rsp.CancelTimeout
 	case errors.Is(err, context.Canceled), errors.Is(err, ErrNeedsCode):
 		return rsp.CancelPostponed
-	case errors.As(err, &silent):
+	case errors.Is(err, apdu.ErrTransmit):
 		return rsp.CancelTimeout
 	case errors.As(err, &loading):
 		return rsp.CancelLoadBPPError

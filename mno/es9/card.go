@@ -103,19 +103,6 @@ func (c *channel) close(ctx context.Context) {
 	_, _ = apdu.Send(ctx, c.card, apdu.Command{INS: insManageChannel, P1: 0x80, P2: c.number})
 }
 
-// silence is an error on the way to the eUICC, which has not answered then.
-type silence struct{ error }
-
-func (e *silence) Unwrap() error { return e.error }
-
-// unanswered tells such an error from a status word, which is an answer.
-func unanswered(err error) error {
-	if sw := apdu.Status(0); errors.As(err, &sw) {
-		return err
-	}
-	return &silence{err}
-}
-
 // store sends data by STORE DATA in as many blocks as it needs and returns the
 // answer to the last one (SGP.22 section 5.7.2).
 func (c *channel) store(ctx context.Context, data []byte) ([]byte, error) {
@@ -129,7 +116,7 @@ func (c *channel) store(ctx context.Context, data []byte) ([]byte, error) {
 		r, err := apdu.Send(ctx, c.card, cmd)
 		switch {
 		case err != nil:
-			return nil, unanswered(err)
+			return nil, err
 		case len(data) == 0:
 			return r.Data, nil
 		case len(r.Data) > 0:
