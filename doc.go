@@ -63,6 +63,9 @@
 //     [github.com/iotregistry/sdk/mno/smdp/smdptest]: checks for other stores;
 //     [github.com/iotregistry/sdk/mno/eim]: an eIM, which has devices download and
 //     enable profiles with nobody there;
+//     [github.com/iotregistry/sdk/mno/eim/eimsql]: what it knows, in SQLite or
+//     PostgreSQL;
+//     [github.com/iotregistry/sdk/mno/eim/eimtest]: checks for other stores;
 //     [github.com/iotregistry/sdk/mno/mnosim]: an operator in a box;
 //     [github.com/iotregistry/sdk/mno/mnotest]: checks for other operators.
 //   - [github.com/iotregistry/sdk/registry]: the engine;

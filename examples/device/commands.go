@@ -64,14 +64,11 @@ func (d *device) download(ctx context.Context, args []string) error {
 		return err
 	}
 	r, err := d.lpa.Download(ctx, code, func(es9.Metadata) (string, error) { return d.flags.code, nil })
-	var refused *es9.InstallationError
 	switch {
 	case errors.Is(err, es9.ErrNeedsCode):
 		return fmt.Errorf("%w, and give it with -code", err)
-	case errors.As(err, &refused) && d.chip.InstallError() != nil: // what goes over the air are numbers
-		return fmt.Errorf("%w: %w", err, d.chip.InstallError())
 	case err != nil:
-		return err
+		return d.cause(err)
 	}
 	if r.Unsent != nil {
 		fmt.Fprintf(d.stderr, "device: the SM-DP+ does not know yet that it is installed (device notifications tries again): %v\n", r.Unsent)
@@ -79,6 +76,16 @@ func (d *device) download(ctx context.Context, args []string) error {
 	m := r.Metadata
 	return d.print(downloadResult{m.ICCID, m.ServiceProvider, m.ProfileName, r.Unsent == nil},
 		fmt.Sprintf("%s installed, disabled: %s, %s\n", m.ICCID, shown(m.ServiceProvider), shown(m.ProfileName)))
+}
+
+// cause adds what the card says of a profile that it did not install: what goes
+// over the air are numbers.
+func (d *device) cause(err error) error {
+	var refused *es9.InstallationError
+	if errors.As(err, &refused) && d.chip.InstallError() != nil {
+		return fmt.Errorf("%w: %w", err, d.chip.InstallError())
+	}
+	return err
 }
 
 // code is the activation code of the command line, or one that leaves it to the

@@ -34,6 +34,7 @@ type device struct {
 	chip  *euicc.Chip
 	kept  *kept
 	lpa   *es9.LPA
+	roots *x509.CertPool // of TLS
 
 	stdin          io.Reader
 	stdout, stderr io.Writer
@@ -50,6 +51,9 @@ func (f *flags) open() (*device, error) {
 		EID: d.file.EID, Certificate: d.file.Certificate, EUM: d.file.EUM, CIs: d.file.CIs,
 		DefaultSMDP: d.file.SMDP, Issuer: smdp.DefaultIssuer,
 	}
+	if len(d.file.EIMConfiguration) > 0 {
+		cfg.EIMs = [][]byte{d.file.EIMConfiguration} // as the maker puts in; later the state has them
+	}
 	if cfg.Key, err = d.file.Signer(); err != nil {
 		return nil, fmt.Errorf("%s: %w", f.card, err)
 	}
@@ -64,10 +68,10 @@ func (f *flags) open() (*device, error) {
 	if d.chip, err = euicc.NewChip(cfg); err != nil {
 		return nil, d.explain(err)
 	}
-	client, err := f.http(d.file.CIs)
-	if err != nil {
+	if d.roots, err = f.roots(d.file.CIs); err != nil {
 		return nil, err
 	}
+	client := d.http(f.smdp)
 	d.kept = &kept{chip: d.chip, path: f.stateFile(), saved: d.chip.Changed()}
 	d.lpa = &es9.LPA{Card: d.kept, Dial: func(address string) (es9.Backend, error) {
 		return &es9.Client{BaseURL: "https://" + address, HTTP: client}, nil
@@ -163,8 +167,8 @@ func (k *kept) Transmit(ctx context.Context, command []byte) ([]byte, error) {
 	return response, err
 }
 
-// http is the client for SM-DP+s.
-func (f *flags) http(cis [][]byte) (*http.Client, error) {
+// roots are whose servers are believed.
+func (f *flags) roots(cis [][]byte) (*x509.CertPool, error) {
 	roots, err := x509.SystemCertPool()
 	if err != nil {
 		roots = x509.NewCertPool() // a machine without any
@@ -185,17 +189,22 @@ func (f *flags) http(cis [][]byte) (*http.Client, error) {
 			roots.AddCert(c)
 		}
 	}
+	return roots, nil
+}
+
+// http is a client for SM-DP+s or an eIM, which are all at to, unless it is empty.
+func (d *device) http(to string) *http.Client {
 	var dialer net.Dialer
 	return &http.Client{Timeout: time.Minute, Transport: &http.Transport{
-		TLSClientConfig:     &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots},
-		TLSHandshakeTimeout: 10 * time.Second, DisableKeepAlives: true, // a call or five, and the program ends
+		TLSClientConfig:     &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: d.roots},
+		TLSHandshakeTimeout: 10 * time.Second, DisableKeepAlives: true, // a call or five, and the program ends or waits
 		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
-			if f.smdp != "" {
-				address = f.smdp
+			if to != "" {
+				address = to
 			}
 			return dialer.DialContext(ctx, network, address)
 		},
-	}}, nil
+	}}
 }
 
 // certificates reads a PEM file of one certificate or more.

@@ -12,7 +12,13 @@
 // uses a card. An older state put back would undo the card's guard against
 // profiles that are played again.
 //
-// TLS of the SM-DP+ is always verified: by the card's own CIs, as SGP.22 section
+// A card that mno euicc has made obeys an eIM (GSMA SGP.32): "device poll" asks it
+// what there is to do, does it, and tells what came of it, so that an order reaches
+// the device and is enabled with nobody typing an activation code. With -every it
+// goes on until a signal ends it; what fails then goes to standard error, and is
+// tried again. -indirect takes downloads and notifications through the eIM.
+//
+// TLS of the SM-DP+ and the eIM is always verified: by the card's own CIs, as SGP.22 section
 // 2.6.6 has it, by the system's roots, and by those of -ca.
 //
 // The IoT profile in an operator's profile is sealed for the card. It is opened
@@ -44,6 +50,7 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+	"time"
 )
 
 func main() {
@@ -65,6 +72,9 @@ func usagef(format string, args ...any) error { return usageError{fmt.Errorf(for
 type flags struct {
 	card, smdp, ca, code string
 	registry, registryCA string
+	eim                  string
+	every                time.Duration
+	indirect             bool
 	json                 bool
 	args                 []string
 }
@@ -72,8 +82,11 @@ type flags struct {
 func (f *flags) register(fs *flag.FlagSet) {
 	fs.StringVar(&f.card, "card", "card.json", "the card's `file`, from mno euicc; what changes is kept in FILE.state")
 	fs.StringVar(&f.smdp, "smdp-address", "", "connect to this `host:port`, whatever the SM-DP+'s name is; TLS is verified for the name")
-	fs.StringVar(&f.ca, "ca", "", "PEM `file` with more roots for TLS of SM-DP+s")
+	fs.StringVar(&f.ca, "ca", "", "PEM `file` with more roots for TLS of SM-DP+s and the eIM")
 	fs.StringVar(&f.code, "code", "", "confirmation `code` of download")
+	fs.StringVar(&f.eim, "eim-address", "", "connect to this `host:port`, whatever the eIM's name is; TLS is verified for the name")
+	fs.DurationVar(&f.every, "every", 0, "let poll go on, with this `time` between two questions to the eIM; 0 for once")
+	fs.BoolVar(&f.indirect, "indirect", false, "let poll reach SM-DP+s through the eIM only")
 	fs.StringVar(&f.registry, "registry", "", "`zone` of the registry whose IoT profiles the card opens")
 	fs.StringVar(&f.registryCA, "registry-ca", "", "PEM `file` with that registry's root certificate")
 	fs.BoolVar(&f.json, "json", false, "print results as JSON")
@@ -90,6 +103,7 @@ A device with a simulated eUICC, whose card mno euicc makes.
   enable ICCID               put a profile into use
   disable [ICCID]            take it out of use
   delete ICCID               remove a disabled profile
+  poll                       ask the eIM what there is to do, do it, and tell it
   notifications              tell the SM-DP+s what happened to their profiles
   lpac                       be lpac's card: APDUs on standard input and output
 
@@ -160,6 +174,7 @@ func commands() map[string]command {
 		"disable":       {0, 1, (*device).disable},
 		"delete":        {1, 1, (*device).remove},
 		"notifications": {0, 0, (*device).notifications},
+		"poll":          {0, 0, (*device).poll},
 		"lpac":          {0, 0, (*device).lpac},
 	}
 }
@@ -176,6 +191,9 @@ func (f *flags) do(ctx context.Context, stdin io.Reader, stdout, stderr io.Write
 	if err := f.check(); err != nil {
 		return usageError{err}
 	}
+	if name != "poll" && (f.eim != "" || f.every != 0 || f.indirect) {
+		return usagef("-eim-address, -every and -indirect are flags of poll")
+	}
 	d, err := f.open()
 	if err != nil {
 		return err
@@ -191,10 +209,13 @@ func (f *flags) check() error {
 	if strings.HasSuffix(f.registry, ".") {
 		return errors.New("-registry is a domain name without a final dot")
 	}
-	if f.smdp != "" {
-		if _, _, err := net.SplitHostPort(f.smdp); err != nil {
-			return fmt.Errorf("-smdp-address: %q is no host:port", f.smdp)
+	for name, address := range map[string]string{"-smdp-address": f.smdp, "-eim-address": f.eim} {
+		if _, _, err := net.SplitHostPort(address); address != "" && err != nil {
+			return fmt.Errorf("%s: %q is no host:port", name, address)
 		}
+	}
+	if f.every < 0 {
+		return errors.New("-every is a time between two questions")
 	}
 	return nil
 }

@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -64,6 +65,7 @@ type operator struct {
 	FQDN  string `json:"fqdn"`
 	ES2   string `json:"es2"`
 	ES9   string `json:"es9"`
+	ESipa string `json:"esipa"`
 	Certs string `json:"certs"`
 }
 
@@ -73,7 +75,7 @@ func startMNO(t *testing.T, flags ...string) *operator {
 	path, err := program()
 	require.NoError(t, err)
 	o := &operator{t: t, dir: t.TempDir(), flags: flags}
-	args := append([]string{"-json", "-data", filepath.Join(o.dir, "data"), "-es2", "127.0.0.1:0", "-es9", "127.0.0.1:0"}, flags...)
+	args := append([]string{"-json", "-data", filepath.Join(o.dir, "data"), "-es2", "127.0.0.1:0", "-es9", "127.0.0.1:0", "-esipa", "127.0.0.1:0"}, flags...)
 	line := serve(t, path, args...)
 	require.NoError(t, json.Unmarshal(line, o))
 	return o
@@ -100,13 +102,16 @@ func serve(t *testing.T, path string, args ...string) []byte {
 
 func (o *operator) address() string { return strings.TrimPrefix(o.ES9, "https://") }
 
+// eim is where the eIM is.
+func (o *operator) eim() string { return strings.TrimPrefix(o.ESipa, "https://") }
+
 // card makes an eUICC and returns its file.
-func (o *operator) card() string {
+func (o *operator) card(flags ...string) string {
 	o.t.Helper()
 	path, err := program()
 	require.NoError(o.t, err)
 	file := filepath.Join(o.t.TempDir(), "card.json")
-	out, err := exec.Command(path, append([]string{"euicc", "-data", filepath.Join(o.dir, "data"), "-out", file}, o.flags...)...).CombinedOutput()
+	out, err := exec.Command(path, append([]string{"euicc", "-data", filepath.Join(o.dir, "data"), "-out", file}, slices.Concat(o.flags, flags)...)...).CombinedOutput()
 	require.NoError(o.t, err, "%s", out)
 	return file
 }
@@ -259,6 +264,10 @@ func TestUsage(t *testing.T) {
 		"registry without root": {[]string{"info", "-registry", "iotregistry.example"}, "belong together"},
 		"root without registry": {[]string{"info", "-registry-ca", "x.pem"}, "belong together"},
 		"final dot":             {[]string{"info", "-registry", "iotregistry.example.", "-registry-ca", "x"}, "final dot"},
+		"eIM without port":      {[]string{"poll", "-eim-address", "localhost"}, "-eim-address"},
+		"poll of something":     {[]string{"poll", "1$smdp.example$A"}, "other arguments"},
+		"time before now":       {[]string{"poll", "-every", "-1s"}, "-every"},
+		"flag of poll":          {[]string{"download", "-indirect"}, "flags of poll"},
 		"address without port":  {[]string{"info", "-smdp-address", "localhost"}, "-smdp-address"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -34,12 +34,12 @@ func TestTestCI(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			dir := t.TempDir()
-			require.NoError(t, makePKI(dir, "smdp.example", time.Now()))
+			require.NoError(t, makePKI(dir, hosts{"smdp.example", "eim.example"}, time.Now()))
 			for file, id := range map[string]*rsptest.Identity{"ci": ci, "eum": public.EUM, "dpauth": public.DPAuth, "dppb": public.DPPB} {
 				require.NoError(t, writeIdentity(dir, file, [][]byte{id.DER}, id.Key))
 			}
 			for _, args := range [][]string{{}, {"euicc"}} {
-				code, _, stderr := once(t, append(args, "-certs", dir, "-data", t.TempDir(), "-es2", "127.0.0.1:0", "-es9", "127.0.0.1:0")...)
+				code, _, stderr := once(t, append(args, "-certs", dir, "-data", t.TempDir(), "-es2", "127.0.0.1:0", "-es9", "127.0.0.1:0", "-esipa", "127.0.0.1:0")...)
 				require.Equal(t, 1, code)
 				require.Contains(t, stderr, "-test-ci")
 			}
@@ -48,7 +48,7 @@ func TestTestCI(t *testing.T) {
 	t.Run("it is asked for", func(t *testing.T) {
 		t.Parallel()
 		dir := t.TempDir()
-		require.NoError(t, makePKI(dir, "smdp.example", time.Now()))
+		require.NoError(t, makePKI(dir, hosts{"smdp.example", "eim.example"}, time.Now()))
 		for file, id := range map[string]*rsptest.Identity{"ci": public.CI, "eum": public.EUM, "dpauth": public.DPAuth, "dppb": public.DPPB} {
 			require.NoError(t, writeIdentity(dir, file, [][]byte{id.DER}, id.Key))
 		}
@@ -71,6 +71,8 @@ func TestCertificates(t *testing.T) {
 	}{
 		"another key":   {func(t *testing.T, dir string) { replace(t, dir, "dpauth.key", "dppb.key") }, "Binding"},
 		"TLS key":       {func(t *testing.T, dir string) { replace(t, dir, "dpauth.key", "server.key") }, "server.key"},
+		"eIM's key":     {func(t *testing.T, dir string) { replace(t, dir, "dppb.key", "eim.key") }, "eim: Config.Certificate"},
+		"no eIM":        {func(t *testing.T, dir string) { require.NoError(t, os.Remove(filepath.Join(dir, "eim.pem"))) }, "-esipa"},
 		"no PEM":        {func(t *testing.T, dir string) { write(t, dir, "ci.pem", "x") }, "ci.pem"},
 		"no CI":         {func(t *testing.T, dir string) { replace(t, dir, "eum.pem", "ci.pem") }, "smdp"},
 		"no client CA":  {func(t *testing.T, dir string) { write(t, dir, "tls-ca.pem", "") }, "tls-ca.pem"},
@@ -79,9 +81,9 @@ func TestCertificates(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			dir := t.TempDir()
-			require.NoError(t, makePKI(dir, "smdp.example", time.Now()))
+			require.NoError(t, makePKI(dir, hosts{"smdp.example", "eim.example"}, time.Now()))
 			row.break_(t, dir)
-			code, _, stderr := once(t, "-certs", dir, "-data", t.TempDir(), "-es2", "127.0.0.1:0", "-es9", "127.0.0.1:0")
+			code, _, stderr := once(t, "-certs", dir, "-data", t.TempDir(), "-es2", "127.0.0.1:0", "-es9", "127.0.0.1:0", "-esipa", "127.0.0.1:0")
 			require.Equal(t, 1, code)
 			require.Contains(t, stderr, row.want)
 		})
@@ -139,7 +141,7 @@ func TestProgress(t *testing.T) {
 	t.Parallel()
 	certs, theirs := filepath.Join(t.TempDir(), "certs"), filepath.Join(t.TempDir(), "certs")
 	for _, dir := range []string{certs, theirs} {
-		_, err := ensurePKI(dir, "smdp.example", time.Now())
+		_, err := ensurePKI(dir, hosts{"smdp.example", "eim.example"}, time.Now())
 		require.NoError(t, err)
 	}
 	registry := newRegistryEnd(t, theirs, certs)

@@ -17,6 +17,7 @@ import (
 	"github.com/iotregistry/sdk/examples/internal/cardfile"
 	"github.com/iotregistry/sdk/internal/rsp/cert"
 	"github.com/iotregistry/sdk/internal/rsp/pki"
+	"github.com/iotregistry/sdk/mno/eim"
 	"github.com/iotregistry/sdk/profile"
 	"github.com/iotregistry/sdk/registry/eid"
 )
@@ -24,7 +25,7 @@ import (
 // makeEUICC makes the identity of an eUICC under the folder's EUM.
 func (f *flags) makeEUICC(ctx context.Context, stdout io.Writer, log *slog.Logger) error {
 	dir := folder(f.certs)
-	made, err := ensurePKI(f.certs, f.fqdn, time.Now())
+	made, err := ensurePKI(f.certs, f.hosts(), time.Now())
 	if err != nil {
 		return err
 	}
@@ -47,6 +48,9 @@ func (f *flags) makeEUICC(ctx context.Context, stdout io.Writer, log *slog.Logge
 	if err := certify(c, eum); err != nil {
 		return err
 	}
+	if err := f.associate(ctx, c); err != nil {
+		return err
+	}
 	file := f.out
 	if file == "" {
 		file = id.String() + ".json"
@@ -55,6 +59,20 @@ func (f *flags) makeEUICC(ctx context.Context, stdout io.Writer, log *slog.Logge
 		return err
 	}
 	return printCard(stdout, c, file, f.json)
+}
+
+// associate makes the card obey the eIM, if there is one.
+func (f *flags) associate(ctx context.Context, c *cardfile.Card) error {
+	if f.esipa == "" {
+		return nil
+	}
+	manager, err := f.newEIM(ctx, eim.Config{})
+	if err != nil {
+		return err
+	}
+	c.EIM = f.eimFQDN
+	c.EIMConfiguration, err = manager.Configuration()
+	return err
 }
 
 // eum is the EUM with its key.

@@ -1,6 +1,8 @@
 // Command mno is a mobile operator's SM-DP+ as a service: registries order
 // profiles from it over ES2+ with mutual TLS, and devices download them over
-// ES9+ in its JSON and ASN.1 bindings (GSMA SGP.22 version 2.5).
+// ES9+ in its JSON and ASN.1 bindings (GSMA SGP.22 version 2.5). Beside it is an
+// eIM (GSMA SGP.32 version 1.2): devices ask it over ESipa what there is to do,
+// and it has them download and enable what was ordered for their EIDs.
 //
 //	go run ./examples/mno                   serve, with defaults, on loopback, in ./mno-data
 //	go run ./examples/mno euicc             make an eUICC's identity, for examples/device
@@ -16,7 +18,8 @@
 //	ci.pem                              the CIs whose eUICCs are served, one or more
 //	dpauth.pem, dpauth.key              CERT.DPauth.ECDSA
 //	dppb.pem, dppb.key                  CERT.DPpb.ECDSA
-//	server.pem, server.key              TLS server certificate of ES2+ and ES9+
+//	server.pem, server.key              TLS server certificate of ES2+, ES9+ and ESipa
+//	eim.pem, eim.key                    what eUICCs know the eIM by; not with an empty -esipa
 //	tls-ca.pem                          whose ES2+ client certificates are let in; -es2-client-ca instead
 //	progress-client.pem, .key           TLS client certificate towards -progress; only with it
 //	eum.pem, eum.key                    only for "mno euicc"
@@ -30,8 +33,20 @@
 // The keys of GSMA's test CI (SGP.26) are published, so that anybody can make an
 // eUICC or an SM-DP+ of it: without -test-ci the program does not start with it.
 //
-// Orders are kept in an SQLite file, DATA/orders.db, or as -store says. Sessions of
-// devices are not: a device that is interrupted begins again.
+// Orders, and what the eIM knows of eUICCs, are kept in an SQLite file,
+// DATA/orders.db, or as -store says. Sessions of devices are not: a device that is
+// interrupted begins again. Do not go back to an older copy: eUICCs refuse packages
+// whose counters they have seen.
+//
+// # The eIM
+//
+// An order that is released waits for its device at the eIM too, unless it needs a
+// confirmation code, which nobody there could enter. Who downloads it by its
+// activation code takes it from there. Devices without a way to the SM-DP+ may
+// download through the eIM, from this SM-DP+ only. "mno euicc" makes cards that
+// obey this eIM; its name, -eim-fqdn, is in them for good. ESipa does not
+// authenticate who asks: whoever knows an EID is told what waits for it, so that
+// orders should name the EID, as all do that reach the eIM.
 //
 // Send it SIGTERM or SIGINT to end it. Exit status 0 means that it ended so, 1
 // that something failed, 2 wrong usage.
@@ -70,6 +85,7 @@ func usagef(format string, args ...any) error { return usageError{fmt.Errorf(for
 // flags are what the command line says.
 type flags struct {
 	data, store, certs, fqdn, es2, es9, clientCA string
+	esipa, eimFQDN                               string
 	progress, progressCA                         string
 	orders                                       string
 	testCI, json                                 bool
@@ -80,11 +96,13 @@ type flags struct {
 
 func (f *flags) register(fs *flag.FlagSet) {
 	fs.StringVar(&f.data, "data", "mno-data", "`folder` for what the program keeps; made with mode 0700")
-	fs.StringVar(&f.store, "store", "", "SQLite `file` of the orders, or a DSN that begins with postgres://; empty for DATA/orders.db")
+	fs.StringVar(&f.store, "store", "", "SQLite `file` of the orders and the eIM, or a DSN that begins with postgres://; empty for DATA/orders.db")
 	fs.StringVar(&f.certs, "certs", "", "`folder` with certificates and keys; empty for DATA/certs")
 	fs.StringVar(&f.fqdn, "fqdn", "smdp.example", "`name` of the SM-DP+, which activation codes hold and devices look for; with :port in test networks where ES9+ is not on 443")
 	fs.StringVar(&f.es2, "es2", "127.0.0.1:8445", "`address` of ES2+, for registries")
 	fs.StringVar(&f.es9, "es9", "127.0.0.1:8444", "`address` of ES9+, for devices")
+	fs.StringVar(&f.esipa, "esipa", "127.0.0.1:8446", "`address` of ESipa, where the eIM is for devices; empty for no eIM")
+	fs.StringVar(&f.eimFQDN, "eim-fqdn", "eim.example", "`name` of the eIM, which eUICCs know it by and devices look for; with :port in test networks where ESipa is not on 443")
 	fs.StringVar(&f.clientCA, "es2-client-ca", "", "PEM `file` with the CAs of ES2+ client certificates; empty for tls-ca.pem of the certificates' folder")
 	fs.StringVar(&f.progress, "progress", "", "base `URL` of the registry, to be told over ES2+ what becomes of its orders; empty for not at all")
 	fs.StringVar(&f.progressCA, "progress-ca", "", "PEM `file` with the CA of that registry's server; empty for the system's")
@@ -99,9 +117,10 @@ func (f *flags) register(fs *flag.FlagSet) {
 
 const usageText = `Usage: mno [flags] [euicc]
 
-Runs a mobile operator's SM-DP+: ES2+ for registries that order, ES9+ for devices
-that download. The first start makes a private PKI in the certificates' folder;
-its file names are in the program's documentation (go doc ./examples/mno).
+Runs a mobile operator's SM-DP+ and eIM: ES2+ for registries that order, ES9+ for
+devices that download, ESipa for devices that ask what to do. The first start
+makes a private PKI in the certificates' folder; its file names are in the
+program's documentation (go doc ./examples/mno).
 
   euicc   make the identity of an eUICC with the folder's EUM: one file with its
           private keys, for examples/device
@@ -175,7 +194,7 @@ func (f *flags) do(ctx context.Context, stdout, stderr io.Writer) error {
 // check refuses what cannot work, before anything is made.
 func (f *flags) check(making bool) error {
 	f.certs = cmp.Or(f.certs, filepath.Join(f.data, "certs"))
-	for name, addr := range map[string]string{"-es2": f.es2, "-es9": f.es9} {
+	for name, addr := range map[string]string{"-es2": f.es2, "-es9": f.es9, "-esipa": cmp.Or(f.esipa, ":")} {
 		if _, _, err := net.SplitHostPort(addr); err != nil {
 			return fmt.Errorf("%s: %q is no host:port", name, addr)
 		}
@@ -186,6 +205,8 @@ func (f *flags) check(making bool) error {
 		return errors.New("-data must name a folder")
 	case f.fqdn == "":
 		return errors.New("-fqdn must name the SM-DP+")
+	case f.esipa != "" && f.eimFQDN == "":
+		return errors.New("-eim-fqdn must name the eIM; an empty -esipa is for having none")
 	case f.progress != "" && (err != nil || u.Scheme != "https" || u.Host == ""):
 		return errors.New("-progress must be an https URL")
 	case f.progressCA != "" && f.progress == "":
@@ -194,6 +215,14 @@ func (f *flags) check(making bool) error {
 		return errors.New("-eid and -out are flags of mno euicc")
 	}
 	return nil
+}
+
+// hosts are the names that the certificates of a new PKI are for.
+func (f *flags) hosts() hosts {
+	if f.esipa == "" {
+		return hosts{smdp: f.fqdn}
+	}
+	return hosts{f.fqdn, f.eimFQDN}
 }
 
 // logger makes the program's log.

@@ -59,7 +59,7 @@ func start(t *testing.T, data string, args ...string) *running {
 	ctx, cancel := context.WithCancel(t.Context())
 	stdout, w := io.Pipe()
 	code := make(chan int, 1)
-	args = append([]string{"-json", "-data", data, "-es2", "127.0.0.1:0", "-es9", "127.0.0.1:0", "-log-format", "json"}, args...)
+	args = append([]string{"-json", "-data", data, "-es2", "127.0.0.1:0", "-es9", "127.0.0.1:0", "-esipa", "127.0.0.1:0", "-log-format", "json"}, args...)
 	go func() {
 		code <- run(ctx, args, w, r.log)
 		w.Close()
@@ -144,7 +144,7 @@ func (r *running) euicc(args ...string) (*cardfile.Card, *euicc.Chip) {
 	require.NoError(r.t, err)
 	key, err := c.Signer()
 	require.NoError(r.t, err)
-	chip, err := euicc.NewChip(euicc.ChipConfig{EID: c.EID, Certificate: c.Certificate, EUM: c.EUM, CIs: c.CIs, Key: key, DefaultSMDP: c.SMDP})
+	chip, err := euicc.NewChip(euicc.ChipConfig{EID: c.EID, Certificate: c.Certificate, EUM: c.EUM, CIs: c.CIs, Key: key, DefaultSMDP: c.SMDP, EIMs: [][]byte{c.EIMConfiguration}})
 	require.NoError(r.t, err)
 	return c, chip
 }
@@ -182,7 +182,7 @@ func TestStarts(t *testing.T) {
 	require.Equal(t, "smdp.example", r.FQDN)
 	require.Zero(t, r.stop(), "%s", r.log)
 	made := read()
-	require.Len(t, made, 16)
+	require.Len(t, made, 18)
 	r = start(t, data)
 	require.False(t, r.Made)
 	require.Zero(t, r.stop())
@@ -260,6 +260,9 @@ func TestUsage(t *testing.T) {
 		"unknown word":            {[]string{"serve"}, "serve"},
 		"ES2+ without a port":     {[]string{"-es2", "localhost"}, "-es2"},
 		"ES9+ without a port":     {[]string{"-es9", "localhost"}, "-es9"},
+		"ESipa without a port":    {[]string{"-esipa", "localhost"}, "-esipa"},
+		"eIM's name is none":      {[]string{"-eim-fqdn", "a b"}, "-eim-fqdn"},
+		"no name of the eIM":      {[]string{"-eim-fqdn", ""}, "-eim-fqdn"},
 		"name that is none":       {[]string{"-fqdn", "a b"}, "-fqdn"},
 		"no name":                 {[]string{"-fqdn", ""}, "-fqdn"},
 		"progress without TLS":    {[]string{"-progress", "http://registry.example"}, "-progress"},
@@ -311,7 +314,7 @@ func TestEUICC(t *testing.T) {
 func TestPortTaken(t *testing.T) {
 	t.Parallel()
 	r := start(t, filepath.Join(t.TempDir(), "data"))
-	code, _, stderr := once(t, "-data", filepath.Join(t.TempDir(), "data"), "-es2", "127.0.0.1:0", "-es9", strings.TrimPrefix(r.ES9, "https://"))
+	code, _, stderr := once(t, "-data", filepath.Join(t.TempDir(), "data"), "-es2", "127.0.0.1:0", "-es9", strings.TrimPrefix(r.ES9, "https://"), "-esipa", "127.0.0.1:0")
 	require.Equal(t, 1, code)
 	require.Contains(t, stderr, "-es9")
 }

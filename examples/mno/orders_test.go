@@ -43,7 +43,7 @@ func TestParseOrders(t *testing.T) {
 			require.ErrorContains(t, err, row.want)
 			path := filepath.Join(t.TempDir(), "orders.json")
 			require.NoError(t, os.WriteFile(path, []byte(row.text), 0o600))
-			code, _, stderr := once(t, "-data", filepath.Join(t.TempDir(), "data"), "-es2", "127.0.0.1:0", "-es9", "127.0.0.1:0", "-orders", path)
+			code, _, stderr := once(t, "-data", filepath.Join(t.TempDir(), "data"), "-es2", "127.0.0.1:0", "-es9", "127.0.0.1:0", "-esipa", "127.0.0.1:0", "-orders", path)
 			require.Equal(t, 2, code)
 			require.Contains(t, stderr, path)
 			require.Contains(t, stderr, row.want)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"crypto"
 	"crypto/rand"
 	"crypto/x509"
@@ -14,6 +15,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -26,7 +28,7 @@ const eumRange = "89999901"
 
 // ensurePKI makes a private PKI where the folder has nothing in it. It is made
 // beside and moved there, so that there is never half of one.
-func ensurePKI(dir, fqdn string, now time.Time) (made bool, err error) {
+func ensurePKI(dir string, names hosts, now time.Time) (made bool, err error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return false, err
@@ -43,7 +45,7 @@ func ensurePKI(dir, fqdn string, now time.Time) (made bool, err error) {
 		return false, err
 	}
 	defer os.RemoveAll(tmp)
-	if err := makePKI(tmp, fqdn, now); err != nil {
+	if err := makePKI(tmp, names, now); err != nil {
 		return false, fmt.Errorf("private PKI: %w", err)
 	}
 	if err := os.Remove(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -52,7 +54,11 @@ func ensurePKI(dir, fqdn string, now time.Time) (made bool, err error) {
 	return true, os.Rename(tmp, dir)
 }
 
-func makePKI(dir, fqdn string, now time.Time) error {
+// hosts are the names of what is served; eim is empty where there is no eIM.
+type hosts struct{ smdp, eim string }
+
+func makePKI(dir string, names hosts, now time.Time) error {
+	fqdn := names.smdp
 	p, err := pki.NewNamed(now.Add(-time.Hour), pki.Names{
 		CI: "Private CI of " + fqdn, EUM: "Private EUM of " + fqdn, EIN: eumRange, SMDP: fqdn,
 	})
@@ -66,7 +72,7 @@ func makePKI(dir, fqdn string, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	server, err := issue(ca, serverTemplate(fqdn, p.Start))
+	server, err := issue(ca, serverTemplate(names, p.Start))
 	if err != nil {
 		return err
 	}
@@ -80,6 +86,13 @@ func makePKI(dir, fqdn string, now time.Time) error {
 			return err
 		}
 	}
+	// Of the CI, and of no use for TLS: it has no host name.
+	if files["eim"], err = issue(p.CI, &x509.Certificate{
+		Subject: pkix.Name{CommonName: cmp.Or(names.eim, "eIM of "+fqdn)}, NotBefore: p.Start, NotAfter: p.Start.AddDate(10, 0, 0),
+		KeyUsage: x509.KeyUsageDigitalSignature,
+	}); err != nil {
+		return err
+	}
 	for name, id := range files {
 		chain := [][]byte{id.DER}
 		if bytes.Equal(id.Certificate.RawIssuer, ca.Certificate.RawSubject) {
@@ -92,19 +105,27 @@ func makePKI(dir, fqdn string, now time.Time) error {
 	return nil
 }
 
-func serverTemplate(fqdn string, start time.Time) *x509.Certificate {
+func serverTemplate(names hosts, start time.Time) *x509.Certificate {
 	c := &x509.Certificate{
-		Subject: pkix.Name{CommonName: fqdn}, NotBefore: start, NotAfter: start.AddDate(10, 0, 0),
+		Subject: pkix.Name{CommonName: names.smdp}, NotBefore: start, NotAfter: start.AddDate(10, 0, 0),
 		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-		DNSNames: []string{"localhost"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
 	}
-	host, _, _ := strings.Cut(fqdn, ":") // test networks have a port in it
-	if ip := net.ParseIP(host); ip != nil {
-		c.IPAddresses = append(c.IPAddresses, ip)
-	} else if host != "localhost" {
-		c.DNSNames = append([]string{host}, c.DNSNames...)
+	for _, name := range []string{names.smdp, names.eim, "localhost"} {
+		host := hostOf(name)
+		if ip := net.ParseIP(host); ip != nil {
+			c.IPAddresses = append(c.IPAddresses, ip)
+		} else if host != "" && !slices.Contains(c.DNSNames, host) {
+			c.DNSNames = append(c.DNSNames, host)
+		}
 	}
 	return c
+}
+
+// hostOf is a name without the port that test networks have in it.
+func hostOf(name string) string {
+	host, _, _ := strings.Cut(name, ":")
+	return host
 }
 
 func issue(issuer *pki.Identity, c *x509.Certificate) (*pki.Identity, error) {

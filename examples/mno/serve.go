@@ -16,12 +16,13 @@ import (
 
 	"github.com/iotregistry/sdk/mno/es2"
 	"github.com/iotregistry/sdk/mno/es9"
+	"github.com/iotregistry/sdk/mno/esipa"
 )
 
 // drainTime is how long calls under way may take when the program is told to end.
 const drainTime = 10 * time.Second
 
-// serve runs the SM-DP+ until ctx ends.
+// serve runs the SM-DP+ and the eIM until ctx ends.
 func (s *service) serve(ctx context.Context, stdout io.Writer) (err error) {
 	defer func() { err = errors.Join(err, s.close()) }()
 	servers, err := s.listen(ctx)
@@ -37,7 +38,7 @@ func (s *service) serve(ctx context.Context, stdout io.Writer) (err error) {
 			}
 		})
 	}
-	err = s.where(servers[0].ln.Addr(), servers[1].ln.Addr()).print(stdout, s.flags.json)
+	err = s.where(servers).print(stdout, s.flags.json)
 	if err == nil {
 		select {
 		case <-ctx.Done():
@@ -56,7 +57,7 @@ type server struct {
 	ln net.Listener
 }
 
-// listen opens both ports: ES2+ and ES9+.
+// listen opens the ports: ES2+, ES9+ and, where there is an eIM, ESipa.
 func (s *service) listen(ctx context.Context) ([]*server, error) {
 	own, err := s.folder.tls(ctx, "server")
 	if err != nil {
@@ -72,23 +73,38 @@ func (s *service) listen(ctx context.Context) ([]*server, error) {
 		ClientAuth: tls.VerifyClientCertIfGiven, ClientCAs: clients,
 	}
 	devices := &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{own}}
-	var servers []*server
-	for _, end := range []struct {
-		flag, addr string
-		handler    http.Handler
-		tls        *tls.Config
-	}{
-		{"-es2", s.flags.es2, es2.NewHandler(s.engine, &es2.Options{Log: s.log}), operators},
+	ends := []end{
+		{"-es2", s.flags.es2, es2.NewHandler(s.orderBook(), &es2.Options{Log: s.log}), operators},
 		{"-es9", s.flags.es9, es9.NewHandler(s.server, &es9.Options{Log: s.log}), devices},
-	} {
-		ln, err := net.Listen("tcp", end.addr)
+	}
+	if s.eim != nil {
+		if err := own.Leaf.VerifyHostname(hostOf(s.flags.eimFQDN)); err != nil {
+			s.log.Warn("devices will not believe that this is the eIM: server.pem needs its name", "error", err)
+		}
+		ends = append(ends, end{"-esipa", s.flags.esipa, esipa.NewHandler(s.eim, &esipa.Options{Relay: s.relay(), Log: s.log}), devices.Clone()})
+	}
+	return s.bind(ends)
+}
+
+// end is what is served at an address.
+type end struct {
+	flag, addr string
+	handler    http.Handler
+	tls        *tls.Config
+}
+
+// bind opens all ports or none.
+func (s *service) bind(ends []end) ([]*server, error) {
+	var servers []*server
+	for _, e := range ends {
+		ln, err := net.Listen("tcp", e.addr)
 		if err != nil {
 			for _, srv := range servers {
 				err = errors.Join(err, srv.ln.Close())
 			}
-			return nil, fmt.Errorf("%s: %w", end.flag, err)
+			return nil, fmt.Errorf("%s: %w", e.flag, err)
 		}
-		servers = append(servers, s.httpServer(ln, end.handler, end.tls))
+		servers = append(servers, s.httpServer(ln, e.handler, e.tls))
 	}
 	return servers, nil
 }
@@ -123,23 +139,33 @@ type where struct {
 	FQDN   string        `json:"fqdn"`
 	ES2    string        `json:"es2"`
 	ES9    string        `json:"es9"`
+	EIM    string        `json:"eim,omitempty"` // its name, and where it is; empty for none
+	ESipa  string        `json:"esipa,omitempty"`
 	Certs  string        `json:"certs"`
 	Made   bool          `json:"made_certs,omitempty"`
 	Orders []provisioned `json:"orders,omitempty"`
 }
 
-func (s *service) where(es2, es9 net.Addr) *where {
-	return &where{
-		FQDN: s.flags.fqdn, ES2: "https://" + es2.String(), ES9: "https://" + es9.String(),
-		Certs: s.flags.certs, Made: s.made, Orders: s.orders,
+func (s *service) where(servers []*server) *where {
+	at := func(n int) string { return "https://" + servers[n].ln.Addr().String() }
+	w := &where{
+		FQDN: s.flags.fqdn, ES2: at(0), ES9: at(1), Certs: s.flags.certs, Made: s.made, Orders: s.orders,
 	}
+	if s.eim != nil {
+		w.EIM, w.ESipa = s.flags.eimFQDN, at(2)
+	}
+	return w
 }
 
 func (w *where) print(out io.Writer, asJSON bool) error {
 	if asJSON {
 		return json.NewEncoder(out).Encode(w)
 	}
-	text := fmt.Sprintf("SM-DP+ %s: ES2+ %s, ES9+ %s; certificates in %s", w.FQDN, w.ES2, w.ES9, w.Certs)
+	text := fmt.Sprintf("SM-DP+ %s: ES2+ %s, ES9+ %s; ", w.FQDN, w.ES2, w.ES9)
+	if w.EIM != "" {
+		text += fmt.Sprintf("eIM %s: ESipa %s; ", w.EIM, w.ESipa)
+	}
+	text += "certificates in " + w.Certs
 	if w.Made {
 		text += ", a private PKI made now"
 	}

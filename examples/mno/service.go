@@ -11,22 +11,28 @@ import (
 	"time"
 
 	"github.com/iotregistry/sdk/mno"
+	"github.com/iotregistry/sdk/mno/eim"
+	"github.com/iotregistry/sdk/mno/eim/eimsql"
 	"github.com/iotregistry/sdk/mno/es2"
 	"github.com/iotregistry/sdk/mno/es9"
 	"github.com/iotregistry/sdk/mno/smdp"
+	"github.com/iotregistry/sdk/mno/smdp/smdpsql"
 )
 
-// service is the SM-DP+. It serves nobody yet.
+// service is the SM-DP+ and the eIM. It serves nobody yet.
 type service struct {
 	flags  *flags
 	log    *slog.Logger
 	folder folder
 	made   bool // the private PKI, by this start
 
-	engine *smdp.Engine
-	server *smdp.Server
-	orders []provisioned // of -orders
-	close  func() error  // the store; not nil
+	orderStore *smdpsql.Store
+	eimStore   *eimsql.Store // nil without an eIM
+	engine     *smdp.Engine
+	server     *smdp.Server
+	eim        *eim.EIM      // nil for none
+	orders     []provisioned // of -orders
+	close      func() error  // the stores; not nil
 }
 
 // open reads the certificates, or makes them, and the orders.
@@ -40,17 +46,19 @@ func (f *flags) open(ctx context.Context, log *slog.Logger) (_ *service, err err
 	if _, err := (es9.ActivationCode{Address: f.fqdn}).Text(); err != nil {
 		return nil, usagef("-fqdn: %w", err)
 	}
+	if _, err := (es9.ActivationCode{Address: f.eimFQDN}).Text(); err != nil && f.esipa != "" {
+		return nil, usagef("-eim-fqdn: %w", err)
+	}
 	if err := os.MkdirAll(f.data, 0o700); err != nil {
 		return nil, err
 	}
-	if s.made, err = ensurePKI(f.certs, f.fqdn, time.Now()); err != nil {
+	if s.made, err = ensurePKI(f.certs, f.hosts(), time.Now()); err != nil {
 		return nil, err
 	}
-	if err := s.openEngine(ctx); err != nil {
-		return nil, err
-	}
-	if err := s.openServer(ctx); err != nil {
-		return nil, err
+	for _, open := range []func(context.Context) error{s.openStores, s.openEIM, s.openEngine, s.openServer} {
+		if err := open(ctx); err != nil {
+			return nil, err
+		}
 	}
 	if f.orders == "" {
 		return s, nil
@@ -64,16 +72,15 @@ func (f *flags) open(ctx context.Context, log *slog.Logger) (_ *service, err err
 }
 
 func (s *service) openEngine(ctx context.Context) error {
-	store, end, err := s.store(ctx)
-	if err != nil {
-		return err
-	}
-	s.close = end
 	notify, err := s.news(ctx)
 	if err != nil {
 		return err
 	}
-	s.engine, err = smdp.New(smdp.Config{Address: s.flags.fqdn, Store: store, Notify: notify, NotifyDownloads: true})
+	cfg := smdp.Config{Address: s.flags.fqdn, Store: s.orderStore, Notify: notify, NotifyDownloads: true}
+	if s.eim != nil {
+		cfg.Released = s.trigger
+	}
+	s.engine, err = smdp.New(cfg)
 	return err
 }
 
@@ -118,6 +125,11 @@ func (s *service) news(ctx context.Context) (func(context.Context, string, mno.P
 			attrs = append(attrs, "failure", p.Failure.Error())
 		}
 		s.log.InfoContext(ctx, "news of an order", attrs...)
+		if p.Point == mno.PointInstall && p.Failure == nil {
+			if err := s.arrived(ctx, p.ICCID); err != nil {
+				return err
+			}
+		}
 		if registry == nil || requester == ordersRequester {
 			return nil
 		}

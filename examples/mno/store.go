@@ -13,27 +13,33 @@ import (
 	_ "github.com/jackc/pgx/v5/stdlib"
 	_ "modernc.org/sqlite" // pure Go, so that it needs no C compiler
 
-	"github.com/iotregistry/sdk/mno/smdp"
+	"github.com/iotregistry/sdk/mno/eim/eimsql"
 	"github.com/iotregistry/sdk/mno/smdp/smdpsql"
 )
 
-// store opens the database of orders, and returns what closes it.
-func (s *service) store(ctx context.Context) (smdp.Store, func() error, error) {
+// openStores opens the database of the orders and of the eIM.
+func (s *service) openStores(ctx context.Context) error {
 	name, driver := cmp.Or(s.flags.store, filepath.Join(s.flags.data, "orders.db")), "sqlite"
 	if strings.HasPrefix(name, "postgres://") || strings.HasPrefix(name, "postgresql://") {
 		driver = "pgx"
 	} else if err := ownFile(name); err != nil {
-		return nil, nil, fmt.Errorf("store: %w", err)
+		return fmt.Errorf("store: %w", err)
 	}
 	db, err := sql.Open(driver, name)
 	if err != nil { // the text may quote a password
-		return nil, nil, errors.New("store: this cannot be opened: give a file, or postgres://USER@HOST/DATABASE?sslmode=verify-full with the password in ~/.pgpass")
+		return errors.New("store: this cannot be opened: give a file, or postgres://USER@HOST/DATABASE?sslmode=verify-full with the password in ~/.pgpass")
 	}
-	store, err := smdpsql.Open(ctx, db)
-	if err != nil {
-		return nil, nil, errors.Join(fmt.Errorf("store: %w", err), db.Close())
+	s.close = db.Close
+	if s.orderStore, err = smdpsql.Open(ctx, db); err != nil {
+		return fmt.Errorf("store: %w", err)
 	}
-	return store, db.Close, nil
+	if s.flags.esipa == "" {
+		return nil
+	}
+	if s.eimStore, err = eimsql.Open(ctx, db); err != nil {
+		return fmt.Errorf("store: %w", err)
+	}
+	return nil
 }
 
 // ownFile makes a file that only its user can read, where there is none: SQLite

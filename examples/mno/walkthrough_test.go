@@ -46,7 +46,7 @@ func walkthrough(t *testing.T) (first, second string, tells []string) {
 func TestWalkthrough(t *testing.T) {
 	t.Parallel()
 	first, second, tells := walkthrough(t)
-	for _, program := range []string{"sh", "sed", "curl"} {
+	for _, program := range []string{"sh", "sed", "grep", "curl"} {
 		if _, err := exec.LookPath(program); err != nil {
 			t.Skipf("no %s to run the walkthrough with", program)
 		}
@@ -58,10 +58,10 @@ func TestWalkthrough(t *testing.T) {
 		script = regexp.MustCompile(`go run \./examples/(\w+)`).ReplaceAllString(script, dir+"/$1")
 		return regexp.MustCompile(`\btelco\b`).ReplaceAllString(script, dir+"/telco")
 	}
-	line := serve(t, own(strings.TrimSpace(first))+" -es2 127.0.0.1:0 -es9 127.0.0.1:0")
-	ports := regexp.MustCompile(`ES2\+ https://(\S+), ES9\+ https://(\S+);`).FindStringSubmatch(line)
-	require.Len(t, ports, 3, line)
-	moved := strings.NewReplacer("127.0.0.1:8445", ports[1], "127.0.0.1:8444", ports[2])
+	line := serve(t, own(strings.TrimSpace(first))+" -es2 127.0.0.1:0 -es9 127.0.0.1:0 -esipa 127.0.0.1:0")
+	ports := regexp.MustCompile(`ES2\+ https://(\S+), ES9\+ https://(\S+); .* ESipa https://(\S+);`).FindStringSubmatch(line)
+	require.Len(t, ports, 4, line)
+	moved := strings.NewReplacer("127.0.0.1:8445", ports[1], "127.0.0.1:8444", ports[2], "127.0.0.1:8446", ports[3])
 
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()

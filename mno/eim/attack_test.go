@@ -369,6 +369,39 @@ func TestReceiptsOfOtherDownloads(t *testing.T) {
 	require.Len(t, w.news(), 2)
 }
 
+// Where two profiles wait behind one activation code, the SM-DP+ says which is
+// first: both are installed and enabled all the same.
+func TestOneActivationCodeForTwo(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	c := w.registered(1)
+	const other = "8944476500001224166"
+	order := func(iccid string) string {
+		return c.trigger(eim.Download{ActivationCode: "1$smdp.example$", ICCID: iccid, Enable: true})
+	}
+	first, second := order(iccid), order(other)
+	require.NotEqual(t, first, second)
+	require.Equal(t, second, order(other), "the same order")
+	comes := func(job, iccid string) {
+		for c.status().Waiting[0].ID != job {
+			require.True(t, c.step())
+		}
+		c.poll()
+		_, err := c.provide(c.encode(c.receipt(ids(t, job), func(d *rsp.ProfileInstallationResultData) { d.Notification.ICCID = ptr(rsp.ICCID(iccid)) })))
+		require.NoError(t, err)
+	}
+	comes(first, other)
+	comes(second, iccid)
+	c.work()
+	require.Equal(t, second, order(iccid), "it is done")
+	require.Contains(t, c.enabled, iccid)
+	require.Contains(t, c.enabled, other)
+	for _, ev := range w.news() {
+		require.Equal(t, eim.Succeeded, ev.Job.State)
+	}
+	require.Equal(t, int64(2), c.counter, "each was enabled")
+}
+
 // Receipts that come late belong to the download that was given before them, and
 // to one only.
 func TestLateReceipts(t *testing.T) {

@@ -26,6 +26,9 @@ func (e *EIM) downloadResult(ctx context.Context, device eid.ID, m *rsp.ProfileD
 		if j.Proven && j.Sequence != nil && *j.Sequence == data.Notification.SeqNumber {
 			return false, nil // it comes again
 		}
+		if data.Notification.ICCID != nil {
+			r.trade(j, string(*data.Notification.ICCID))
+		}
 		if why := r.strange(j, data); why != "" {
 			return false, useless(why)
 		}
@@ -35,6 +38,25 @@ func (e *EIM) downloadResult(ctx context.Context, device eid.ID, m *rsp.ProfileD
 		return nil, err
 	}
 	return e.forward(ctx, device, []rsp.PendingNotification{{Installation: m.Installation}})
+}
+
+// trade gives a download the ICCID of another that waits with the same activation
+// code, and takes its own back: which of several profiles comes first there is for
+// the SM-DP+ to say.
+func (r *Record) trade(j *Job, iccid string) {
+	if !r.current(j) || j.Download.ICCID == "" || j.Download.ICCID == iccid {
+		return
+	}
+	for i := range r.Queue {
+		o := &r.Queue[i]
+		if o.Download == nil || o.Download.ActivationCode != j.Download.ActivationCode || o.Download.ICCID != iccid {
+			continue
+		}
+		mine, other := *j.Download, *o.Download // of records that are shared
+		mine.ICCID, other.ICCID = other.ICCID, mine.ICCID
+		j.Download, o.Download = &mine, &other
+		return
+	}
 }
 
 // strange says why a receipt is not of this download, "" if it can be. Receipts do

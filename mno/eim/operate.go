@@ -79,9 +79,9 @@ func (e *EIM) Register(ctx context.Context, u EUICC) error {
 }
 
 // Trigger has a device download a profile, after what waits for it already, and
-// returns the job's ID. It is idempotent: the same activation code again is the
-// same job while that waits or has succeeded, and so is the default SM-DP+ while
-// it waits.
+// returns the job's ID. It is idempotent: the same activation code again, for no
+// other ICCID, is the same job while that waits or has succeeded, and so is the
+// default SM-DP+ while it waits.
 func (e *EIM) Trigger(ctx context.Context, device eid.ID, d Download) (jobID string, err error) {
 	if err := checkEID(device); err != nil {
 		return "", err
@@ -90,10 +90,14 @@ func (e *EIM) Trigger(ctx context.Context, device eid.ID, d Download) (jobID str
 		return "", err
 	}
 	return e.add(ctx, device, Job{Download: &d}, func(j *Job) bool {
-		return j.Download != nil && j.Download.ActivationCode == d.ActivationCode &&
+		return j.Download != nil && j.Download.ActivationCode == d.ActivationCode && sameProfile(j.Download.ICCID, d.ICCID) &&
 			(j.Ended.IsZero() || j.State == Succeeded && !d.DefaultSMDP)
 	})
 }
+
+// sameProfile reports whether two downloads may be of one profile. Without a
+// matching ID, all activation codes of an SM-DP+ are the same.
+func sameProfile(a, b string) bool { return a == b || a == "" || b == "" }
 
 // check looks at d and brings it into the form that is sent.
 func (d *Download) check() error {

@@ -37,6 +37,12 @@ type Card struct {
 	Key         Key      `json:"key"`         // SK.EUICC
 	Agreement   Key      `json:"agreementKey,omitempty"`
 	SMDP        string   `json:"smdp,omitempty"` // default SM-DP+
+
+	// EIM is where the eIM is that the eUICC obeys, a name with or without a port,
+	// and EIMConfiguration what the eUICC knows of it (EimConfigurationData of
+	// SGP.32, DER). Both are empty where there is none.
+	EIM              string `json:"eim,omitempty"`
+	EIMConfiguration []byte `json:"eimConfiguration,omitempty"`
 }
 
 // Key is a private key, which shows itself in the card's file only.
@@ -120,6 +126,9 @@ func Parse(text []byte) (*Card, error) {
 	}
 	if c.EID.IsZero() || len(c.Certificate) == 0 || len(c.EUM) == 0 || len(c.CIs) == 0 || len(c.Key) == 0 {
 		return nil, fmt.Errorf("%w: eid, certificate, eum, cis and key are all wanted: make one with mno euicc", ErrCard)
+	}
+	if (c.EIM == "") != (len(c.EIMConfiguration) == 0) {
+		return nil, fmt.Errorf("%w: eim and eimConfiguration belong together", ErrCard)
 	}
 	return c, nil
 }

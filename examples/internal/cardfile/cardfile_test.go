@@ -26,7 +26,8 @@ func newCard(t testing.TB) *cardfile.Card {
 		require.NoError(t, err)
 		return der
 	}
-	return &cardfile.Card{EID: eid.MustParse(id), Certificate: []byte{1}, EUM: []byte{2}, CIs: [][]byte{{3}}, Key: key(), Agreement: key(), SMDP: "smdp.example"}
+	return &cardfile.Card{EID: eid.MustParse(id), Certificate: []byte{1}, EUM: []byte{2}, CIs: [][]byte{{3}}, Key: key(), Agreement: key(), SMDP: "smdp.example",
+		EIM: "eim.example", EIMConfiguration: []byte{4}}
 }
 
 // What is written is read; nobody else can read it, and it is never written over.
@@ -60,6 +61,7 @@ func TestRefuses(t *testing.T) {
 		"secret quoted":  `{"key":"SECRET!"}`,
 		"more after it":  `{} {}`,
 		"wrong EID":      `{"eid":"1"}`,
+		"half an eIM":    `{"eid":"` + id + `","certificate":"AA==","eum":"AA==","cis":["AA=="],"key":"AA==","eim":"eim.example"}`,
 	} {
 		_, err := cardfile.Parse([]byte(text))
 		require.ErrorIs(t, err, cardfile.ErrCard, name)
@@ -78,6 +80,15 @@ func TestRefuses(t *testing.T) {
 	c.Agreement = []byte{1}
 	_, err = c.Opener()
 	require.ErrorIs(t, err, cardfile.ErrCard)
+}
+
+// Cards of before there were eIMs are read.
+func TestCardWithoutEIM(t *testing.T) {
+	t.Parallel()
+	c, err := cardfile.Parse([]byte(`{"eid":"` + id + `","certificate":"AA==","eum":"AA==","cis":["AA=="],"key":"AA==","smdp":"smdp.example"}`))
+	require.NoError(t, err)
+	require.Empty(t, c.EIM)
+	require.Empty(t, c.EIMConfiguration)
 }
 
 func FuzzParse(f *testing.F) {

@@ -1,6 +1,8 @@
 package smdpsql
 
 import (
+	"strings"
+
 	"github.com/iotregistry/sdk/mno/smdp"
 	"github.com/iotregistry/sdk/registry/eid"
 )
@@ -24,8 +26,7 @@ func Plans() map[string]string {
 		"smdp_transactions":                  {Transaction: "x"},
 	} {
 		where, _ := selection(q)
-		d := sqlite()
-		out[d.sql(where)] = index
+		out[strings.ReplaceAll(where, "$", "?")] = index // as SQLite has it
 	}
 	return out
 }

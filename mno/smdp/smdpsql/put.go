@@ -7,11 +7,9 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/iotregistry/sdk/mno/internal/sqlkit"
 	"github.com/iotregistry/sdk/mno/smdp"
 )
-
-// maxRows bounds how many new records one statement writes.
-const maxRows = 100
 
 // Put implements [smdp.Store]. Texts that are not UTF-8, or have a NUL in ICCID,
 // matching ID or transaction, are refused. When the connection to PostgreSQL
@@ -23,7 +21,7 @@ func (s *Store) Put(ctx context.Context, ps ...smdp.Profile) error {
 	}
 	// In one order, so that callers do not wait for each other in a circle.
 	ps = slices.SortedFunc(slices.Values(ps), func(a, b smdp.Profile) int { return strings.Compare(a.ICCID, b.ICCID) })
-	c := change{d: &s.d}
+	var c change
 	for i, p := range ps {
 		if i > 0 && ps[i-1].ICCID == p.ICCID || p.Version >= math.MaxInt64 {
 			return smdp.ErrChanged
@@ -34,19 +32,18 @@ func (s *Store) Put(ctx context.Context, ps ...smdp.Profile) error {
 		}
 		c.add(p, r)
 	}
-	err := s.write(ctx, func(tx conn) error { return c.run(ctx, tx) })
+	err := s.db.Write(ctx, func(tx *sqlkit.Tx) error { return c.run(ctx, tx) })
 	switch {
 	case err == nil:
 		return nil
-	case conflicting(err):
+	case sqlkit.Conflicting(err):
 		return fmt.Errorf("%w (%w)", smdp.ErrChanged, err)
 	}
-	return fmt.Errorf("smdpsql: put: %w", reason(ctx, err))
+	return fmt.Errorf("smdpsql: put: %w", sqlkit.Reason(ctx, err))
 }
 
 // change is what one Put does to the tables.
 type change struct {
-	d        *dialect
 	inserts  [][]any // rows of new profiles
 	updates  [][]any // rows of others, with the version they must have
 	sessions [][]any // rows of transactions
@@ -66,67 +63,35 @@ func (c *change) add(p smdp.Profile, r row) {
 
 // run writes. A row that is not written, because another version is there or a
 // value is taken, ends it with ErrChanged.
-func (c *change) run(ctx context.Context, tx conn) error {
+func (c *change) run(ctx context.Context, tx *sqlkit.Tx) error {
 	for _, u := range c.updates {
-		if err := c.update(ctx, tx, u); err != nil {
+		if err := update(ctx, tx, u); err != nil {
 			return err
 		}
 	}
-	for rows := range slices.Chunk(c.inserts, maxRows) {
-		n, err := c.insert(ctx, tx, `smdp_profiles (iccid, matching_id, device, profile_id, waiting, version, body)`, rows)
-		if err != nil {
-			return err
-		}
-		if n != int64(len(rows)) {
-			return smdp.ErrChanged
-		}
+	n, err := tx.Insert(ctx, `smdp_profiles (iccid, matching_id, device, profile_id, waiting, version, body)`, c.inserts)
+	if err == nil && n != int64(len(c.inserts)) {
+		err = smdp.ErrChanged
 	}
-	for rows := range slices.Chunk(c.sessions, maxRows) {
-		if _, err := c.insert(ctx, tx, `smdp_transactions (id, iccid)`, rows); err != nil {
-			return err
-		}
+	if err != nil {
+		return err
 	}
-	return nil
+	_, err = tx.Insert(ctx, `smdp_transactions (id, iccid)`, c.sessions)
+	return err
 }
 
 // update replaces a record, whose transactions are then to be inserted again. A
 // new one has none yet: records are never deleted.
-func (c *change) update(ctx context.Context, tx conn, values []any) error {
-	res, err := tx.ExecContext(ctx, c.d.sql(`UPDATE smdp_profiles
+func update(ctx context.Context, tx *sqlkit.Tx, values []any) error {
+	n, err := tx.Exec(ctx, `UPDATE smdp_profiles
 		SET matching_id = $2, device = $3, profile_id = $4, waiting = $5, version = $6, body = $7
-		WHERE iccid = $1 AND version = $8`), values...)
+		WHERE iccid = $1 AND version = $8`, values...)
+	if err == nil && n != 1 {
+		err = smdp.ErrChanged
+	}
 	if err != nil {
 		return err
 	}
-	if n, err := res.RowsAffected(); err != nil || n != 1 {
-		if err == nil {
-			err = smdp.ErrChanged
-		}
-		return err
-	}
-	_, err = tx.ExecContext(ctx, c.d.sql(`DELETE FROM smdp_transactions WHERE iccid = $1`), values[0])
+	_, err = tx.Exec(ctx, `DELETE FROM smdp_transactions WHERE iccid = $1`, values[0])
 	return err
-}
-
-// insert adds rows where nothing is in the way, and says how many.
-func (c *change) insert(ctx context.Context, tx conn, into string, rows [][]any) (int64, error) {
-	var q strings.Builder
-	q.WriteString(`INSERT INTO ` + into + ` VALUES `)
-	var args []any
-	for i, values := range rows {
-		if i > 0 {
-			q.WriteByte(',')
-		}
-		for j, v := range values {
-			args = append(args, v)
-			fmt.Fprintf(&q, "%c$%d", "(,"[min(j, 1)], len(args))
-		}
-		q.WriteByte(')')
-	}
-	q.WriteString(` ON CONFLICT DO NOTHING`)
-	res, err := tx.ExecContext(ctx, c.d.sql(q.String()), args...)
-	if err != nil {
-		return 0, err
-	}
-	return res.RowsAffected()
 }

@@ -3,10 +3,9 @@ package smdpsql
 import (
 	"fmt"
 	"strconv"
-	"strings"
-	"unicode/utf8"
 
 	"github.com/iotregistry/sdk/mno"
+	"github.com/iotregistry/sdk/mno/internal/sqlkit"
 	"github.com/iotregistry/sdk/mno/smdp"
 )
 
@@ -23,7 +22,7 @@ type row struct {
 // rowOf returns the record that takes p's place.
 func rowOf(p smdp.Profile) (row, error) {
 	for _, text := range append([]string{p.ICCID, p.MatchingID}, p.Download.Transactions...) {
-		if !storable(text) {
+		if !sqlkit.Storable(text) {
 			return row{}, fmt.Errorf("record %.40q: %w", p.ICCID, errText)
 		}
 	}
@@ -71,6 +70,3 @@ func waiting(p smdp.Profile) string {
 	}
 	return ""
 }
-
-// storable reports whether a text column can hold s.
-func storable(s string) bool { return utf8.ValidString(s) && !strings.Contains(s, "\x00") }

@@ -18,24 +18,22 @@ package smdpsql
 import (
 	"context"
 	"database/sql"
+	"embed"
 	"errors"
 	"fmt"
 
+	"github.com/iotregistry/sdk/mno/internal/sqlkit"
 	"github.com/iotregistry/sdk/mno/smdp"
 )
 
 // Store is a [smdp.Store] in a database. Make it with [Open]. It holds no
 // connection between calls and need not be closed.
-type Store struct {
-	db *sql.DB
-	d  dialect
-
-	// turn is held by who writes to SQLite, which lets in one at a time anyway: in
-	// here they wait in a row, in the database they would try again and again.
-	turn chan struct{}
-}
+type Store struct{ db *sqlkit.DB }
 
 var _ smdp.Store = (*Store)(nil)
+
+//go:embed migrations/*.sql
+var files embed.FS
 
 // Open finds out what db is and makes the tables there, or brings those of an
 // older program up to date, in one transaction. Those of a newer one are left
@@ -43,15 +41,11 @@ var _ smdp.Store = (*Store)(nil)
 // write-ahead log on, and PostgreSQL is refused with [ErrUnsupported]. The
 // database remains its caller's to close.
 func Open(ctx context.Context, db *sql.DB) (*Store, error) {
-	d, err := detect(ctx, db)
+	b, err := sqlkit.Open(ctx, db, sqlkit.Layout{Name: "smdp", Steps: files})
 	if err != nil {
 		return nil, fmt.Errorf("smdpsql: open: %w", err)
 	}
-	s := &Store{db: db, d: d, turn: make(chan struct{}, 1)}
-	if err := s.migrate(ctx); err != nil {
-		return nil, fmt.Errorf("smdpsql: open: %w", reason(ctx, err))
-	}
-	return s, nil
+	return &Store{b}, nil
 }
 
 // Find implements [smdp.Store]. It is [ErrDamaged] where the record cannot be
@@ -62,16 +56,18 @@ func (s *Store) Find(ctx context.Context, q smdp.Query) (smdp.Profile, error) {
 	}
 	where, args := selection(q)
 	for _, a := range args {
-		if !storable(a.(string)) {
+		if !sqlkit.Storable(a.(string)) {
 			return smdp.Profile{}, smdp.ErrNotFound // a database would not even take the question
 		}
 	}
-	r, err := s.read(ctx, `SELECT `+columns+` FROM smdp_profiles WHERE `+where, args...)
+	var r row
+	err := s.db.QueryRow(ctx, `SELECT `+columns+` FROM smdp_profiles WHERE `+where, args,
+		&r.iccid, &r.matchingID, &r.device, &r.profileID, &r.version, &r.body)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
 		return smdp.Profile{}, smdp.ErrNotFound
 	case err != nil:
-		return smdp.Profile{}, fmt.Errorf("smdpsql: find: %w", reason(ctx, err))
+		return smdp.Profile{}, fmt.Errorf("smdpsql: find: %w", sqlkit.Reason(ctx, err))
 	}
 	return r.profile()
 }
@@ -92,24 +88,4 @@ func selection(q smdp.Query) (where string, args []any) {
 		return `waiting = $1 AND waiting <> '' ORDER BY profile_id DESC, iccid LIMIT 1`, []any{q.EUICC.String()}
 	}
 	return `iccid = (SELECT iccid FROM smdp_transactions WHERE id = $1 ORDER BY iccid LIMIT 1)`, []any{q.Transaction}
-}
-
-// read runs a query of one row.
-func (s *Store) read(ctx context.Context, query string, args ...any) (row, error) {
-	var from conn = s.db // which replaces a connection that has gone stale
-	if s.d.settings != "" {
-		c, err := s.db.Conn(ctx)
-		if err != nil {
-			return row{}, err
-		}
-		defer c.Close()
-		// The pool may have opened the connection just now.
-		if _, err := c.ExecContext(ctx, s.d.settings); err != nil {
-			return row{}, err
-		}
-		from = c
-	}
-	var r row
-	err := from.QueryRowContext(ctx, s.d.sql(query), args...).Scan(&r.iccid, &r.matchingID, &r.device, &r.profileID, &r.version, &r.body)
-	return r, err
 }

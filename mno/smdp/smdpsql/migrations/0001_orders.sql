@@ -1,5 +1,4 @@
--- The order book. {text} is the text type whose order is that of bytes, {bytes}
--- the one of bytes, {storage} leaves room on pages for the next version of a row.
+-- The order book. Bodies are not compressed: what is large in them was sealed.
 CREATE TABLE IF NOT EXISTS smdp_profiles (
 	iccid       {text} NOT NULL PRIMARY KEY,
 	matching_id {text} NOT NULL, -- empty: none
@@ -9,7 +8,7 @@ CREATE TABLE IF NOT EXISTS smdp_profiles (
 	version     BIGINT NOT NULL,
 	body        {bytes} NOT NULL -- the rest, as JSON
 ){storage};
-{unpacked}
+{postgres}ALTER TABLE smdp_profiles ALTER COLUMN body SET STORAGE EXTERNAL;
 CREATE UNIQUE INDEX IF NOT EXISTS smdp_profiles_matching ON smdp_profiles (matching_id) WHERE matching_id <> '';
 CREATE UNIQUE INDEX IF NOT EXISTS smdp_profiles_device ON smdp_profiles (device, profile_id) WHERE profile_id <> '';
 CREATE INDEX IF NOT EXISTS smdp_profiles_waiting ON smdp_profiles (waiting, profile_id DESC, iccid) WHERE waiting <> '';

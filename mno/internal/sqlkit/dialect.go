@@ -1,9 +1,8 @@
-package smdpsql
+package sqlkit
 
 import (
 	"context"
 	"database/sql"
-	"database/sql/driver"
 	"errors"
 	"fmt"
 	"regexp"
@@ -27,31 +26,28 @@ type dialect struct {
 	lock  string // in a transaction: keeps out others that want to change the tables
 	table string // how many tables of the name $1 there are
 
-	text, bytes, storage, unpacked string // for the steps of the layout
+	text, bytes, storage, postgres string // for the steps of the layout
 }
 
 // postgres is PostgreSQL and what calls itself so. The lock's number is arbitrary.
-// Bodies are not compressed: what is large in them was sealed. Free room lets the next
-// version of a row stay on its page.
 func postgres() dialect {
 	return dialect{
 		lock:  `SELECT pg_advisory_xact_lock(5563198263102217)`,
 		table: `SELECT count(*) FROM (SELECT to_regclass($1) AS t) AS found WHERE t IS NOT NULL`,
 		text:  `TEXT COLLATE "C"`, bytes: "BYTEA", storage: " WITH (fillfactor = 70)",
-		unpacked: "ALTER TABLE smdp_profiles ALTER COLUMN body SET STORAGE EXTERNAL;",
 	}
 }
 
 // sqlite is SQLite in a file. Its own default is not to wait for other
-// processes, and its driver may have been told to be less durable than orders must
-// be.
+// processes, and its driver may have been told to be less durable than what is
+// stored must be.
 func sqlite() dialect {
 	return dialect{
 		settings: "PRAGMA busy_timeout = 10000; PRAGMA synchronous = FULL",
 		prepare:  "PRAGMA journal_mode = WAL", prepared: "wal",
 		one: true, mark: true,
 		table: `SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = $1`,
-		text:  "TEXT COLLATE BINARY", bytes: "BLOB",
+		text:  "TEXT COLLATE BINARY", bytes: "BLOB", postgres: "-- ",
 	}
 }
 
@@ -92,68 +88,4 @@ func (d *dialect) sql(query string) string {
 		return query
 	}
 	return placeholder.ReplaceAllStringFunc(query, func(s string) string { return "?" + s[1:] })
-}
-
-// write runs f in a transaction. Unless it returns nil, nothing was changed, or
-// the connection broke while the end was awaited.
-func (s *Store) write(ctx context.Context, f func(conn) error) error {
-	if s.d.one {
-		return s.writeOne(ctx, f)
-	}
-	// Every change names the version that it is of and is refused by unique indexes:
-	// nothing else that was read must hold, so no stricter level is needed.
-	tx, err := s.db.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelReadCommitted})
-	if err != nil {
-		return err
-	}
-	defer tx.Rollback()
-	if err := f(tx); err != nil {
-		return err
-	}
-	return tx.Commit()
-}
-
-// writeOne is write for SQLite: database/sql cannot ask for a transaction that
-// writes from its beginning, and one that begins to later may be refused.
-func (s *Store) writeOne(ctx context.Context, f func(conn) error) (err error) {
-	select {
-	case s.turn <- struct{}{}:
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	defer func() { <-s.turn }()
-	c, err := s.db.Conn(ctx)
-	if err != nil {
-		return err
-	}
-	defer c.Close()
-	if _, err := c.ExecContext(ctx, s.d.settings); err != nil {
-		return err
-	}
-	done := false
-	defer func() {
-		if !done { // also when f panics
-			abandon(ctx, c)
-		}
-	}()
-	if _, err := c.ExecContext(ctx, "BEGIN IMMEDIATE"); err != nil {
-		return err
-	}
-	if err := f(c); err != nil {
-		return err
-	}
-	// Not to be interrupted: nobody would know what has become of it.
-	if _, err := c.ExecContext(context.WithoutCancel(ctx), "COMMIT"); err != nil {
-		return err
-	}
-	done = true
-	return nil
-}
-
-// abandon ends a transaction. SQLite may have ended it by itself, or never begun
-// it; a connection that says anything else is not used again.
-func abandon(ctx context.Context, c *sql.Conn) {
-	if _, err := c.ExecContext(context.WithoutCancel(ctx), "ROLLBACK"); err != nil {
-		_ = c.Raw(func(any) error { return driver.ErrBadConn })
-	}
 }
