@@ -43,7 +43,8 @@
 //     [github.com/iotregistry/sdk/dane/danetest]: a signed world for tests.
 //   - [github.com/iotregistry/sdk/profile]: IoT profiles, sealed and open;
 //     [github.com/iotregistry/sdk/profile/euicc]: a simulated eUICC, also by
-//     APDU;
+//     APDU; [github.com/iotregistry/sdk/profile/euicc/tpmkeys]: its keys in a
+//     TPM;
 //     [github.com/iotregistry/sdk/profile/device]: the device's runtime;
 //     [github.com/iotregistry/sdk/profile/profiletest]: checks for other keys.
 //   - [github.com/iotregistry/sdk/mno]: orders, states, errors;

@@ -33,6 +33,29 @@ func TestTheBusSeesNoSecrets(t *testing.T) {
 	require.Contains(t, traffic, string(keys.Agreement.PublicKey().Bytes()[1:33]), "the test looks at the right bytes")
 }
 
+// Nor can anybody change what the TPM says: the shared secret is right or there
+// is none, whichever bit of the answer changes.
+func TestTheBusChangesNothing(t *testing.T) {
+	t.Parallel()
+	between := newSWTPM(t).listen(t)
+	tpm, err := tpmkeys.Open(between, tpmkeys.Options{})
+	require.NoError(t, err)
+	keys := create(t, tpm)
+	use(t, keys)
+	const header, answer = 10, 10 + 4 + 2 + 68 + 2 + 32 + 1 + 2 + 32 // sizes, point, nonce, attributes, code
+	for i := header; i < answer; i++ {
+		between.change = func(b []byte) {
+			require.Len(t, b, answer)
+			b[i] ^= 1
+			between.change = nil
+		}
+		_, err := keys.Agreement.ECDH(keys.Agreement.PublicKey())
+		require.Error(t, err, "byte %d", i)
+		use(t, keys)
+	}
+	require.NoError(t, tpm.Close())
+}
+
 // A key that is loaded takes one command.
 func TestOneCommandForEachUse(t *testing.T) {
 	t.Parallel()

@@ -11,8 +11,9 @@
 // # Where the keys are
 //
 // Nothing is written into the TPM's own memory. A file holds the keys, wrapped
-// by the TPM's storage primary, which the TPM derives anew when it is asked to
-// (TCG TPM v2.0 Provisioning Guidance, section 7.5.1, ECC P-256). The file is
+// by the TPM's storage primary (ECC P-256), which the TPM derives anew when it is
+// asked to. They are TPM 2.0 key files (draft-bottomley-tpm2-keys), so that
+// OpenSSL's TPM provider can use them too. The file is
 // useless without that TPM, and lost with it: where the TPM is cleared, the
 // device needs new keys, and its maker has to vouch for them again. The file is
 // not secret, but whoever can read it and use the TPM can use the keys; an auth

@@ -14,7 +14,8 @@ import (
 )
 
 // A device whose keys are in its TPM: they are made at the first start, the maker
-// files the public one at the registry, and profiles open inside the TPM.
+// files the public one at the registry, profiles open inside the TPM, and TLS signs
+// there.
 func Example() {
 	tpm, err := tpmkeys.OpenDevice("/dev/tpmrm0", tpmkeys.Options{})
 	if err != nil {
@@ -37,18 +38,12 @@ func Example() {
 		log.Fatal(err)
 	}
 	fmt.Println(profile.FormatPublicKey(card.PublicKey())) // for the maker
-}
 
-// A profile without a private key is for a device that has one: the registry has
-// certified it, and TLS signs with it in the TPM.
-func ExampleSigner() {
-	connect := func(p *profile.Profile, keys *tpmkeys.Keys) error {
+	if p, ok := card.Current(); ok { // without a private key: its certificate is for the TPM's
 		cert, err := p.TLSCertificate(keys.Signer)
 		if err != nil {
-			return err
+			log.Fatal(err)
 		}
 		fmt.Println(cert.Leaf.DNSNames) // for tls.Config.Certificates
-		return nil
 	}
-	_ = connect
 }

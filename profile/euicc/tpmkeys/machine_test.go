@@ -75,7 +75,7 @@ func (s *swtpm) path() string { return filepath.Join(s.dir, "socket") }
 func (s *swtpm) start(t testing.TB) {
 	s.cmd = exec.Command(s.program, append([]string{
 		"socket", "--tpm2", "--tpmstate", "dir=" + s.dir, "--server", "type=unixio,path=" + s.path(),
-		"--ctrl", "type=unixio,path=" + filepath.Join(s.dir, "control"),
+		"--ctrl", "type=unixio,path=" + s.path() + ".ctrl",
 	}, s.flags...)...)
 	require.NoError(t, s.cmd.Start())
 	require.Eventually(t, func() bool {
@@ -97,12 +97,13 @@ func (s *swtpm) reboot(t testing.TB) {
 
 func (s *swtpm) open(o tpmkeys.Options) (*tpmkeys.TPM, error) { return tpmkeys.OpenDevice(s.path(), o) }
 
-// bus is a transport that somebody listens to.
+// bus is a transport that somebody listens to, and may change.
 type bus struct {
 	transport.TPM
 	mu      sync.Mutex
 	traffic []byte
 	sent    int
+	change  func(answer []byte) // nil: none
 }
 
 func (b *bus) Send(command []byte) ([]byte, error) {
@@ -111,6 +112,9 @@ func (b *bus) Send(command []byte) ([]byte, error) {
 	defer b.mu.Unlock()
 	b.traffic = append(append(b.traffic, command...), answer...)
 	b.sent++
+	if b.change != nil {
+		b.change(answer)
+	}
 	return answer, err
 }
 

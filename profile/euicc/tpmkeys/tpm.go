@@ -35,16 +35,11 @@ type TPM struct {
 	close           func() error // nil: the transport is another's
 
 	mu       sync.Mutex
-	wire     transport.TPM // nil: closed
-	parent   []byte        // name of the storage primary
-	sessions map[use]session
+	wire     transport.TPM        // nil: closed
+	parent   []byte               // name of the storage primary
+	sessions map[use]tpm2.Session // for commands with keys
 	loaded   map[*key]tpm2.TPMHandle
-}
-
-// session authorises commands with keys for one use.
-type session struct {
-	tpm2.Session
-	end func() error
+	stale    []tpm2.TPMHandle // not in use any more, and perhaps not flushed
 }
 
 // Open uses the TPM behind t, which stays its caller's to close. It derives the
@@ -63,7 +58,7 @@ func Open(t transport.TPM, o Options) (*TPM, error) {
 	}
 	tpm := &TPM{
 		auth: bytes.Clone(o.Auth), ownerAuth: bytes.Clone(o.OwnerAuth),
-		wire: wire{t}, sessions: make(map[use]session), loaded: make(map[*key]tpm2.TPMHandle),
+		wire: wire{t}, sessions: make(map[use]tpm2.Session), loaded: make(map[*key]tpm2.TPMHandle),
 	}
 	derive := func() error { return tpm.withPrimary(func(*primary) error { return nil }) }
 	if err := tpm.do(derive); err != nil {
@@ -80,7 +75,8 @@ func (t *TPM) Close() error {
 	if t.wire == nil {
 		return nil
 	}
-	t.forget()
+	t.drop()
+	_ = t.sweep() // a TPM that is gone has nothing to flush
 	t.wire = nil
 	clear(t.auth)
 	clear(t.ownerAuth)
@@ -98,28 +94,49 @@ func (t *TPM) do(work func() error) error {
 	if t.wire == nil {
 		return ErrClosed
 	}
-	err := work()
+	err := t.attempt(work)
 	if err != nil && forgotten(err) {
-		t.forget()
-		err = work()
+		t.drop()
+		err = t.attempt(work)
 	}
 	if _, answered := code(err); err != nil && !answered {
-		t.forget() // session and TPM may not agree on what came last
+		t.drop() // session and TPM may not agree on what came last
 	}
 	return named(err)
 }
 
-// forget flushes what is loaded; it comes back when it is needed. Failures are
-// of no interest, because often the TPM knows nothing of it any more.
-func (t *TPM) forget() {
+func (t *TPM) attempt(work func() error) error {
+	if err := t.sweep(); err != nil {
+		return err
+	}
+	return work()
+}
+
+// drop gives up what is loaded; it comes back when it is needed.
+func (t *TPM) drop() {
 	for _, handle := range t.loaded {
-		_ = t.flush(handle)
+		t.stale = append(t.stale, handle)
+	}
+	for _, s := range t.sessions {
+		t.stale = append(t.stale, s.Handle())
 	}
 	clear(t.loaded)
-	for _, s := range t.sessions {
-		_ = s.end()
-	}
 	clear(t.sessions)
+}
+
+// sweep flushes what was given up. Handles are given anew, so nothing may be
+// loaded that is not to be flushed. What the TPM says is of no interest, because
+// often it knows nothing of them any more; one that cannot be reached is asked
+// another time.
+func (t *TPM) sweep() error {
+	for len(t.stale) > 0 {
+		err := t.flush(t.stale[0])
+		if _, answered := code(err); err != nil && !answered {
+			return err
+		}
+		t.stale = t.stale[1:]
+	}
+	return nil
 }
 
 func (t *TPM) flush(handle tpm2.TPMHandle) error {
@@ -154,6 +171,14 @@ func (p *primary) authorised() tpm2.AuthHandle {
 
 const nonceSize = 32
 
+// primaryTemplate is what TPM 2.0 key files mean by a parent that is the owner's
+// hierarchy: the TCG's template for ECC, with nothing in it that is unique.
+func primaryTemplate() tpm2.TPMTPublic {
+	p := tpm2.ECCSRKTemplate
+	p.Unique = tpm2.NewTPMUPublicID(tpm2.TPMAlgECC, &tpm2.TPMSECCPoint{})
+	return p
+}
+
 // withPrimary has the TPM derive its storage primary and flushes it afterwards:
 // TPMs have room for three objects.
 func (t *TPM) withPrimary(work func(*primary) error) (err error) {
@@ -162,14 +187,15 @@ func (t *TPM) withPrimary(work func(*primary) error) (err error) {
 			Handle: tpm2.TPMRHOwner,
 			Auth:   tpm2.HMAC(tpm2.TPMAlgSHA256, nonceSize, tpm2.Auth(t.ownerAuth)),
 		},
-		InPublic: tpm2.New2B(tpm2.ECCSRKTemplate),
+		InPublic: tpm2.New2B(primaryTemplate()),
 	}.Execute(t.wire)
 	if err != nil {
 		return fmt.Errorf("tpmkeys: derive the storage primary: %w", err)
 	}
 	defer func() {
-		if flushed := t.flush(rsp.ObjectHandle); err == nil {
-			err = flushed
+		if flushed := t.flush(rsp.ObjectHandle); flushed != nil {
+			t.stale = append(t.stale, rsp.ObjectHandle)
+			err = errors.Join(err, flushed)
 		}
 	}()
 	public, err := rsp.OutPublic.Contents()
@@ -195,7 +221,7 @@ func checkPrimary(public *tpm2.TPMTPublic) (*tpm2.TPM2BName, error) {
 	if _, err := point(public); err != nil {
 		return nil, fmt.Errorf("tpmkeys: the storage primary: %w", err)
 	}
-	asked := tpm2.ECCSRKTemplate
+	asked := primaryTemplate()
 	asked.Unique = public.Unique
 	if !bytes.Equal(tpm2.Marshal(asked), tpm2.Marshal(*public)) {
 		return nil, errors.New("tpmkeys: the storage primary is not the one that was asked for: do not trust this TPM")
@@ -208,11 +234,11 @@ func (t *TPM) start(u use, p *primary) error {
 	if _, started := t.sessions[u]; started {
 		return nil
 	}
-	s, end, err := tpm2.HMACSession(t.wire, tpm2.TPMAlgSHA256, nonceSize, append(p.options(u), tpm2.Auth(t.auth))...)
+	s, _, err := tpm2.HMACSession(t.wire, tpm2.TPMAlgSHA256, nonceSize, append(p.options(u), tpm2.Auth(t.auth))...)
 	if err != nil {
 		return fmt.Errorf("tpmkeys: start a session: %w", err)
 	}
-	t.sessions[u] = session{s, end}
+	t.sessions[u] = s
 	return nil
 }
 
