@@ -169,7 +169,7 @@ func (s *Server) file(c *call) ([]registry.Result, error) {
 	}
 	claims := make([]registry.Claim, len(in.Claims))
 	for i, x := range in.Claims {
-		claims[i] = registry.Claim{Device: x.Device, Model: x.Model, Key: x.Key}
+		claims[i] = registry.Claim{Device: x.Device, Model: x.Model, Key: x.Key, CSR: x.CSR}
 	}
 	return s.Registry.File(c.ctx, c.actor, claims)
 }

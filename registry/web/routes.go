@@ -48,6 +48,8 @@ func routes() []*route {
 		{method: post, path: "/v1/claims", id: "fileClaims", status: http.StatusOK, long: true, run: (*Server).fileClaims,
 			summary: "File a maker's claims: as the maker in JSON; from anybody in CSV with the maker's signature in the header Signature (base64), or as certificates in PEM",
 			in:      reflect.TypeFor[claimsBody](), other: []string{typeCSV, typePEM}, out: reflect.TypeFor[resultsAnswer]()},
+		writing(post, "/v1/enroll", "enroll", "As a device, with the certificate of its current profile: hand in a certificate request for the key that its next profiles certify. The same key again changes nothing",
+			(*Server).enroll).byDevice().anew(),
 		bulk("/v1/import", "import", "Register devices", (*Server).importRows).by(asp),
 		bulk("/v1/activate", "activate", "Give devices their first profile", (*Server).activate).by(asp, operator),
 		bulk("/v1/reset", "reset", "Give devices a new profile", (*Server).reset).by(asp, operator),
