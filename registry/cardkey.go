@@ -24,7 +24,7 @@ import (
 type cardKey struct {
 	CSR      []byte    `json:"csr"` // as it came
 	Filed    time.Time `json:"filed"`
-	Replaced time.Time `json:"replaced,omitzero"` // by a later one; then it does not come back
+	Replaced time.Time `json:"replaced,omitzero"` // by a later one, or forgotten; then it does not come back
 
 	device  string
 	version uint64

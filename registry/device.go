@@ -16,10 +16,12 @@ import (
 // CardKey is the SubjectPublicKeyInfo, in DER, of the signing key that the
 // device's card has made: the profiles that come next certify it and carry no
 // private key. Empty, the registry makes a key for each. Whether that was so for a
-// profile there is, its KeyOnCard says. A card key stays the same from profile to
-// profile until the device enrols another, also when the device changes providers:
-// who sees two certificates with it knows that they are one device's, where fresh
-// keys would have shown it by the device ID in their names only.
+// profile there is, its KeyOnCard says.
+//
+// A card key stays the same from profile to profile until the device enrols
+// another, also when the device changes providers. That links the certificates to
+// each other, as the device ID in their names does, and it goes on linking them for
+// those who have seen the key alone. Enrol a new key before a transfer to avoid it.
 type Device struct {
 	ID       eid.ID    `json:"id"`
 	Model    string    `json:"model,omitempty"`

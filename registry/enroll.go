@@ -5,6 +5,8 @@ import (
 	"context"
 	"crypto/x509"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"time"
 
@@ -43,36 +45,38 @@ type Enrollment struct {
 // Config.EnrollEvery, and none while its profile may not be replaced (ErrState,
 // ErrPending). No account can do this for a device.
 //
-// That the key is on a card is the device's word: nothing of it is attested.
+// That the key is on a card is the device's word: nothing of it is attested. And a
+// request says for itself that somebody has the key, not who: a device with a copy
+// of another's request that was not handed in yet can occupy that key, though never
+// use it. The other then makes a new one.
 func (r *Registry) Enroll(ctx context.Context, leaf *x509.Certificate, csr []byte) (Enrollment, error) {
-	// A stranger costs no write.
-	id, err := r.AuthenticateDevice(ctx, leaf)
+	known, err := r.deviceNow(ctx, leaf)
 	if err != nil {
 		return Enrollment{}, err
 	}
+	// Neither a stranger nor nonsense costs a write.
+	spki, err := parseCSR(csr, known.Key)
 	var done Enrollment
-	err = r.store.Update(ctx, func(tx Tx) error {
-		d, p, err := r.deviceOf(ctx, tx, leaf)
-		if err != nil {
+	if err == nil {
+		err = r.store.Update(ctx, func(tx Tx) error {
+			d, p, err := r.deviceOf(ctx, tx, leaf)
+			if err != nil {
+				return err
+			}
+			if p.madeHere(leaf, spki) {
+				return fmt.Errorf("%w: the registry has made this key: have the card make one", ErrInvalid)
+			}
+			done, err = r.enroll(ctx, tx, d, p, spki, csr)
 			return err
-		}
-		done, err = r.enroll(ctx, tx, d, p, leaf, csr)
-		return err
-	})
+		})
+	}
 	if err != nil {
-		return Enrollment{}, &Error{Op: opEnroll, Device: id, Err: err}
+		return Enrollment{}, &Error{Op: opEnroll, Device: known.ID, Err: err}
 	}
 	return done, nil
 }
 
-func (r *Registry) enroll(ctx context.Context, tx Tx, d *Device, p *Profile, leaf *x509.Certificate, csr []byte) (Enrollment, error) {
-	spki, err := parseCSR(csr, d.Key)
-	if err != nil {
-		return Enrollment{}, err
-	}
-	if p.madeHere(leaf, spki) {
-		return Enrollment{}, fmt.Errorf("%w: the registry has made this key: have the card make one", ErrInvalid)
-	}
+func (r *Registry) enroll(ctx context.Context, tx Tx, d *Device, p *Profile, spki, csr []byte) (Enrollment, error) {
 	now, fp, before := r.now(), fingerprint(spki), fingerprint(d.CardKey)
 	known, err := cardKeys(ctx, tx, fp, before)
 	if err != nil {
@@ -113,7 +117,7 @@ func (r *Registry) mayEnroll(d *Device, k *cardKey, now time.Time) error {
 	case k != nil && k.device != d.ID.String():
 		return errOthersKey
 	case k != nil && !k.Replaced.IsZero():
-		return fmt.Errorf("%w: a later key has replaced this one: have the card make a new one", ErrInvalid)
+		return fmt.Errorf("%w: this key was replaced or forgotten: have the card make a new one", ErrInvalid)
 	}
 	if err := d.changeable(); err != nil {
 		return err
@@ -124,6 +128,41 @@ func (r *Registry) mayEnroll(d *Device, k *cardKey, now time.Time) error {
 	return nil
 }
 
+// ForgetCardKeys has the registry make the keys again from devices' next profiles
+// on: for cards that have lost theirs, which no longer can connect and enrol
+// another. The forgotten key does not come back, also when the device is
+// registered anew. A device without a card key is no error. Results are in the
+// order of ids.
+func (r *Registry) ForgetCardKeys(ctx context.Context, actor Actor, opts Options, ids ...eid.ID) ([]Result, error) {
+	results, plans := plansOf(opForget, ids)
+	forgotten := map[string]eid.ID{} // by fingerprint
+	return results, r.eachDevice(ctx, actor, change{
+		Options: opts, op: opForget, plans: plans, allowed: mayChange,
+		begin: func() { clear(forgotten) },
+		apply: func(d *Device, _ time.Time) (bool, error) {
+			if len(d.CardKey) == 0 {
+				return false, nil
+			}
+			forgotten[fingerprint(d.CardKey)] = d.ID
+			d.CardKey = nil
+			return true, nil
+		},
+		subject: func(d *Device) string { return fingerprint(d.CardKey) },
+		commit: func(ctx context.Context, tx Tx) error {
+			known, err := cardKeys(ctx, tx, slices.Sorted(maps.Keys(forgotten))...)
+			if err != nil {
+				return err
+			}
+			var recs []Record
+			for fp, k := range known {
+				k.Replaced = r.now()
+				recs = append(recs, cardKeyRecord(fp, forgotten[fp], k))
+			}
+			return tx.Put(ctx, TableKeys, recs...)
+		},
+	})
+}
+
 // AuthenticateDevice returns the device whose certificate this is, or
 // ErrUnauthentic. It must be the very one that the registry has issued for the
 // device's current profile, published and not superseded, withdrawn or failed
@@ -131,15 +170,24 @@ func (r *Registry) mayEnroll(d *Device, k *cardKey, now time.Time) error {
 // ErrState, as its records are out of the zone. The caller must know that the
 // other side has the private key, as TLS proves.
 func (r *Registry) AuthenticateDevice(ctx context.Context, cert *x509.Certificate) (eid.ID, error) {
+	d, err := r.deviceNow(ctx, cert)
+	if err != nil {
+		return eid.ID{}, err
+	}
+	return d.ID, nil
+}
+
+// deviceNow is the device of a certificate, as it is now.
+func (r *Registry) deviceNow(ctx context.Context, cert *x509.Certificate) (*Device, error) {
 	var d *Device
 	err := r.store.View(ctx, func(tx Tx) (err error) {
 		d, _, err = r.deviceOf(ctx, tx, cert)
 		return err
 	})
 	if err != nil {
-		return eid.ID{}, &Error{Op: "authenticate", Err: err}
+		return nil, &Error{Op: "authenticate", Err: err}
 	}
-	return d.ID, nil
+	return d, nil
 }
 
 // deviceOf returns the device and the profile that cert is for.

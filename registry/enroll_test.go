@@ -12,6 +12,7 @@ import (
 	"crypto/x509"
 	"encoding/hex"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -404,6 +405,56 @@ func TestRegisteredAnewKeepsTheNewestCardKey(t *testing.T) {
 	b.resume()
 	b.registered(id)
 	require.Equal(t, spkiOf(t, second), b.device(id).CardKey)
+}
+
+// A card that has lost its key gets keys from the registry again, and may enrol a
+// new one from there.
+func TestForgetCardKeys(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, func(c *registry.Config) { c.Redemption, c.PurgeAfter = time.Hour, time.Hour })
+	lost, plain := signer(t), b.active(1)[0]
+	id := b.withCard("77", lost)
+	b.ok(b.reg.ForgetCardKeys(t.Context(), parko, registry.Options{}, id, plain))
+	require.Empty(t, b.device(id).CardKey)
+	b.ok(b.reg.ForgetCardKeys(t.Context(), parko, registry.Options{}, id)) // twice is no error
+	_, err := b.reg.Enroll(t.Context(), b.current(id), csrOf(t, lost))
+	require.ErrorIs(t, err, registry.ErrInvalid, "it does not come back")
+	b.ok(b.reg.Reset(t.Context(), parko, registry.Options{}, id))
+	require.NotEmpty(t, b.opened(id).PrivateKey.Reveal())
+	require.Equal(t, printOf(t, lost), b.sealedEntries(id)["forget card key"].Subject)
+	require.NotContains(t, b.sealedEntries(plain), "forget card key")
+	_, err = b.reg.Enroll(t.Context(), b.current(id), csrOf(t, signer(t)))
+	require.NoError(t, err)
+	b.ok(b.reg.ForgetCardKeys(t.Context(), root, registry.Options{}, id))
+
+	b.ok(b.reg.Delete(t.Context(), parko, registry.Options{}, id))
+	b.wait(3 * time.Hour)
+	b.resume()
+	b.registered(id)
+	require.Empty(t, b.device(id).CardKey, "nor when the device is registered anew")
+}
+
+// Of devices that enrol one key at the same moment, one has it.
+func TestOneOfTwoHasTheKey(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	ids := b.active(4)
+	csr := csrOf(t, signer(t))
+	errs := make([]error, len(ids))
+	var wg sync.WaitGroup
+	for i, id := range ids {
+		leaf := b.current(id)
+		wg.Go(func() { _, errs[i] = b.reg.Enroll(context.Background(), leaf, csr) })
+	}
+	wg.Wait()
+	refused := 0
+	for _, err := range errs {
+		if err != nil {
+			require.ErrorIs(t, err, registry.ErrKeyTaken)
+			refused++
+		}
+	}
+	require.Equal(t, len(ids)-1, refused)
 }
 
 // Records of a registry that knew no card keys are read as what they were.

@@ -41,6 +41,7 @@ const (
 	opRead     = "read"
 	opRun      = "run"
 	opEnroll   = "enroll"
+	opForget   = "forget card key"
 
 	// Of package transfer.
 	opApprove = "approve"
@@ -84,6 +85,7 @@ var rights = map[string]map[Role]scope{
 	opPoll:     {RoleOperator: theirs, RoleASP: theirs, RoleOwner: theirs, RoleMNO: theirs, RoleMaker: theirs, RoleAuditor: theirs},
 	opRead:     {RoleASP: theirs, RoleOwner: theirs, RoleMNO: theirs, RoleOperator: all, RoleAuditor: all},
 	opRun:      {RoleOperator: all},
+	opForget:   {RoleASP: theirs, RoleOperator: all},
 	opEnroll:   {}, // no account: the device itself, by its certificate
 }
 

@@ -50,6 +50,9 @@ func deviceCommands() []command {
 		statusCommand(),
 		confirmCommand(),
 		claimsCommand(),
+		idsCommand("card-keys forget", "Have the registry make keys again, for cards that lost theirs", func(ctx context.Context, c *web.Client, o registry.Options, ids []eid.ID) ([]registry.Result, error) {
+			return c.ForgetCardKeys(ctx, o, ids...)
+		}),
 	}
 }
 

@@ -57,6 +57,11 @@ func (c *Client) Reset(ctx context.Context, opts registry.Options, ids ...eid.ID
 	return c.bulk(ctx, "/v1/reset", devicesOf(opts, ids))
 }
 
+// ForgetCardKeys is [registry.Registry.ForgetCardKeys].
+func (c *Client) ForgetCardKeys(ctx context.Context, opts registry.Options, ids ...eid.ID) ([]registry.Result, error) {
+	return c.bulk(ctx, "/v1/card-keys/forget", devicesOf(opts, ids))
+}
+
 // Switch is [registry.Registry.Switch].
 func (c *Client) Switch(ctx context.Context, operator string, opts registry.Options, ids ...eid.ID) ([]registry.Result, error) {
 	return c.bulk(ctx, "/v1/switch", &switchBody{MNO: operator, Devices: notNil(ids), Atomic: opts.Atomic, DryRun: opts.DryRun})

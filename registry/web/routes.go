@@ -50,6 +50,7 @@ func routes() []*route {
 			in:      reflect.TypeFor[claimsBody](), other: []string{typeCSV, typePEM}, out: reflect.TypeFor[resultsAnswer]()},
 		writing(post, "/v1/enroll", "enroll", "As a device, with the certificate of its current profile: hand in a certificate request for the key that its next profiles certify. The same key again changes nothing",
 			(*Server).enroll).byDevice().anew(),
+		bulk("/v1/card-keys/forget", "forgetCardKeys", "Have the registry make devices' keys again, whose cards have lost theirs", (*Server).forgetCardKeys).by(asp, operator),
 		bulk("/v1/import", "import", "Register devices", (*Server).importRows).by(asp),
 		bulk("/v1/activate", "activate", "Give devices their first profile", (*Server).activate).by(asp, operator),
 		bulk("/v1/reset", "reset", "Give devices a new profile", (*Server).reset).by(asp, operator),
