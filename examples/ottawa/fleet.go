@@ -3,8 +3,8 @@ package main
 import (
 	"bufio"
 	"context"
+	"crypto"
 	"crypto/tls"
-	"crypto/x509"
 	_ "embed"
 	"errors"
 	"fmt"
@@ -55,15 +55,17 @@ type meter struct {
 	id     eid.ID // the owner's name of it; its eUICC has an EID besides
 	card   *euicc.Card
 	chip   *euicc.Chip
+	key    crypto.Signer // of its certificates where the card has made it; nil: profiles bring theirs
 	device *device.Device
 	op     *operator
+	unfit  error            // why the applet could not take the last profile
 	old    *profile.Profile // kept by a few, for the proofs
 	sealed []byte           // kept by the first: the operator's copy of its profile
 }
 
 // makeMeters is the maker's work: an eUICC with keys of its own for every meter.
 // Rows that bring a public key belong to cards this program does not have.
-func makeMeters(ctx context.Context, rows []registry.Row, w *world, op *operator) ([]*meter, []registry.Claim, error) {
+func makeMeters(ctx context.Context, rows []registry.Row, k *factory, w *world, op *operator) ([]*meter, []registry.Claim, error) {
 	var meters []*meter
 	claims := make([]registry.Claim, len(rows))
 	for i, row := range rows {
@@ -71,46 +73,43 @@ func makeMeters(ctx context.Context, rows []registry.Row, w *world, op *operator
 		if row.PublicKey != "" {
 			continue
 		}
-		m, err := newMeter(ctx, i, row.ID, w, op)
+		m, request, err := newMeter(ctx, i, row.ID, k, w, op)
 		if err != nil {
 			return nil, nil, err
 		}
-		claims[i].Key = profile.FormatPublicKey(m.card.PublicKey())
+		claims[i].CSR, claims[i].Key = request, profile.FormatPublicKey(m.card.PublicKey())
 		meters = append(meters, m)
 	}
 	return meters, claims, nil
 }
 
-// newMeter makes the n-th meter and tells the operator whose eUICC is in it.
-func newMeter(ctx context.Context, n int, id eid.ID, w *world, op *operator) (*meter, error) {
-	key, err := newKey()
-	if err != nil {
-		return nil, err
-	}
-	card, err := euicc.New(euicc.Config{ID: id, Key: key, Registry: registryZone})
-	if err != nil {
-		return nil, err
-	}
+// newMeter makes the n-th meter and tells the operator whose eUICC is in it. It
+// returns the request for the key that the card has made, nil where it has none.
+func newMeter(ctx context.Context, n int, id eid.ID, k *factory, w *world, op *operator) (*meter, []byte, error) {
+	m := &meter{id: id, op: op}
 	v := w.verifier(nil)
+	m.device = &device.Device{Verifier: v, DialContext: dialer(v.Resolver)}
+	fitted, err := k.fit(ctx, m)
+	if err != nil {
+		return nil, nil, err
+	}
+	m.card, err = euicc.New(euicc.Config{ID: id, Key: fitted.agreement, Registry: registryZone, Use: fitted.use})
+	if err != nil {
+		return nil, nil, err
+	}
+	if m.device.Source == nil {
+		m.device.Source = device.FromEUICC(m.card, m.key)
+	}
 	own, err := op.supply(id, n)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	chip, err := euicc.NewChip(euicc.ChipConfig{
+	m.chip, err = euicc.NewChip(euicc.ChipConfig{
 		EID: own.EID, Certificate: own.Certificate, EUM: own.EUM, Key: own.Key, CIs: own.CIs,
-		EIMs: own.EIMs, Card: card, Issuer: smdp.DefaultIssuer,
-		Trust: func(chain []*x509.Certificate) error {
-			_, err := v.Authority(ctx, registryZone, chain)
-			return err
-		},
+		EIMs: own.EIMs, Card: m.card, Issuer: smdp.DefaultIssuer,
+		Trust: device.Trust(ctx, v, registryZone),
 	})
-	if err != nil {
-		return nil, err
-	}
-	return &meter{
-		id: id, card: card, chip: chip, op: op,
-		device: &device.Device{Card: card, Verifier: v, DialContext: dialer(v.Resolver)},
-	}, nil
+	return m, fitted.request, err
 }
 
 // update asks the operator what there is to do, does it and tells how it went: the
@@ -122,6 +121,7 @@ func (m *meter) update(ctx context.Context) error {
 	for _, p := range report.Packages {
 		err = errors.Join(err, p.Err)
 	}
+	err = errors.Join(err, m.unfit)
 	if err != nil {
 		return fmt.Errorf("meter %s: %w", m.id, errors.Join(err, m.chip.InstallError()))
 	}
@@ -131,24 +131,21 @@ func (m *meter) update(ctx context.Context) error {
 // report connects to the provider that the current profile names and sends the
 // parking status there.
 func (m *meter) report(ctx context.Context, status string) error {
-	p, ok := m.card.Current()
-	if !ok {
-		return fmt.Errorf("meter %s: %w", m.id, device.ErrNoProfile)
-	}
 	conn, err := m.device.Dial(ctx)
 	if err != nil {
 		return fmt.Errorf("meter %s: %w", m.id, err)
 	}
 	defer conn.Close()
-	if err := putStatus(ctx, conn, p, status); err != nil {
+	if err := putStatus(ctx, conn, status); err != nil {
 		return fmt.Errorf("meter %s: %w", m.id, err)
 	}
 	return nil
 }
 
 // putStatus speaks HTTP/1.1 on a connection that is verified already.
-func putStatus(ctx context.Context, conn *tls.Conn, p *profile.Profile, status string) error {
-	url := fmt.Sprintf("https://%s:%d%s?is=%s", p.Host, p.Port, statusPath, status)
+func putStatus(ctx context.Context, conn *tls.Conn, status string) error {
+	host := conn.ConnectionState().ServerName
+	url := fmt.Sprintf("https://%s%s?is=%s", host, statusPath, status)
 	req, err := http.NewRequestWithContext(ctx, http.MethodPut, url, nil)
 	if err != nil {
 		return err
@@ -165,7 +162,7 @@ func putStatus(ctx context.Context, conn *tls.Conn, p *profile.Profile, status s
 	}
 	defer res.Body.Close()
 	if res.StatusCode != http.StatusNoContent {
-		return fmt.Errorf("%s answers %s", p.Host, res.Status)
+		return fmt.Errorf("%s answers %s", host, res.Status)
 	}
 	return nil
 }

@@ -6,7 +6,6 @@ import (
 	"crypto/ecdh"
 	"crypto/hpke"
 	"crypto/rand"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -128,16 +127,16 @@ func (s *story) oldProfiles(ctx context.Context) error {
 
 // insist connects with the old profile without asking the DNS about it.
 func (m *meter) insist(ctx context.Context) error {
-	cfg, err := m.device.TLSConfig(m.old)
+	old, err := device.CredentialsOf(m.old, m.key)
 	if err != nil {
 		return err
 	}
-	conn, err := dialTLS(ctx, m.device.DialContext, m.old.Host, m.old.Port, cfg)
+	conn, err := dialTLS(ctx, m.device.DialContext, old.Host, old.Port, m.device.TLSConfig(old))
 	if err != nil {
 		return err
 	}
 	defer conn.Close()
-	return putStatus(ctx, conn, m.old, "Stolen")
+	return putStatus(ctx, conn, "Stolen")
 }
 
 // isRefusal tells a TLS alert from the other side from any other trouble.
@@ -159,10 +158,7 @@ func (s *story) sealedElsewhere(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	trust := func(chain []*x509.Certificate) error {
-		_, err := m.device.Verifier.Authority(ctx, registryZone, chain)
-		return err
-	}
+	trust := device.Trust(ctx, m.device.Verifier, registryZone)
 	_, err = parsed.Open(other, profile.OpenOptions{Device: m.id, Registry: registryZone, Trust: trust})
 	s.prove("other_key", "the operator's copy of a sealed profile does not open with another device's key", errors.Is(err, profile.ErrOpen), err)
 
@@ -207,7 +203,7 @@ func newKey() (hpke.PrivateKey, error) {
 func (s *story) flippedSignature(ctx context.Context) error {
 	m := s.meters[0]
 	v := s.world.verifier(flip{&dnssec.Client{Addr: s.world.server.Addr()}})
-	d := &device.Device{Card: m.card, Verifier: v, DialContext: dialer(v.Resolver)}
+	d := &device.Device{Source: m.device.Source, Verifier: v, DialContext: dialer(v.Resolver)}
 	conn, err := d.Dial(ctx)
 	if err == nil {
 		conn.Close()

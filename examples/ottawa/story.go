@@ -48,6 +48,7 @@ type story struct {
 
 	rows    []registry.Row
 	meters  []*meter
+	cards   *factory
 	workers int
 }
 
@@ -58,6 +59,10 @@ func tell(ctx context.Context, opts options, out *term.Reporter) (_ *report, err
 		workers: 4 * runtime.GOMAXPROCS(0), // devices wait for the network more than they compute
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
+	if s.cards, err = newFactory(opts.card, opts.tpm); err != nil {
+		return nil, err
+	}
+	s.closers = append(s.closers, s.cards.close)
 	if err := s.prepareFolder(opts.data); err != nil {
 		return nil, err
 	}
@@ -234,7 +239,7 @@ func (s *story) openRegistry(ctx context.Context, keyDir string) error {
 
 // importMeters is the maker's claims and ParkoServ's import.
 func (s *story) importMeters(ctx context.Context) error {
-	meters, claims, err := makeMeters(ctx, s.rows, s.world, s.op)
+	meters, claims, err := makeMeters(ctx, s.rows, s.cards, s.world, s.op)
 	if err != nil {
 		return err
 	}

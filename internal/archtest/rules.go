@@ -24,7 +24,7 @@ type rule struct {
 var (
 	none     = []string{} // allows nothing, unlike nil
 	xDNS     = []string{"golang.org/x/...", "github.com/miekg/dns/..."}
-	wire     = []string{"internal/bertlv/...", "internal/apdu/...", "internal/rsp/...", "internal/bsp/..."}
+	wire     = []string{"internal/bertlv/...", "internal/apdu/...", "internal/rsp/...", "internal/bsp/...", "internal/iotsafe/..."}
 	rooms    = []string{"dane/...", "profile/...", "mno/...", "registry/...", "transfer/..."}
 	drivers  = []string{"modernc.org/sqlite/...", "github.com/mattn/go-sqlite3/...", "github.com/lib/pq/...", "github.com/jackc/..."}
 	webParts = []string{"registry/web/rdap/...", "registry/web/metrics/...", "registry/web/limit/...", "registry/web/webhook/..."}

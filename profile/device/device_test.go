@@ -2,6 +2,7 @@ package device_test
 
 import (
 	"context"
+	"crypto"
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
@@ -28,7 +29,7 @@ func TestDeviceAndProviderKnowEachOther(t *testing.T) {
 	require.NoError(t, err)
 	id, err := d.Verify(t.Context())
 	require.NoError(t, err)
-	require.Same(t, p, id.Profile)
+	require.Equal(t, p.ID, id.Credentials.ProfileID)
 	require.IsType(t, new(dns.CERT), id.Device.Record)
 	require.True(t, w.authority.Root().Equal(id.Registry.Certificate))
 	name, err := greeting(t, d)
@@ -58,28 +59,28 @@ func TestTransfer(t *testing.T) {
 func TestInstallRefuses(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
-		spoil func(*testing.T, *world, *device.Device) []byte // returns the profile
+		spoil func(*testing.T, *world, *meter) []byte // returns the profile
 		want  []error
 	}{
-		"nonsense": {func(*testing.T, *world, *device.Device) []byte { return []byte("x") }, []error{profile.ErrMalformed}},
-		"an authority of its own": {func(t *testing.T, w *world, d *device.Device) []byte {
+		"nonsense": {func(*testing.T, *world, *meter) []byte { return []byte("x") }, []error{profile.ErrMalformed}},
+		"an authority of its own": {func(t *testing.T, w *world, d *meter) []byte {
 			thief := newAuthority(t, w)
 			b, err := thief.Seal(d.Card.PublicKey(), w.profile(t, thief, 11, "evil.example"))
 			require.NoError(t, err)
 			return b
 		}, []error{profile.ErrUntrusted, dane.ErrNoMatch}},
-		"an issuer that a device certified": {func(t *testing.T, w *world, d *device.Device) []byte {
+		"an issuer that a device certified": {func(t *testing.T, w *world, d *meter) []byte {
 			return sealByDevice(t, w, d)
 		}, []error{profile.ErrUntrusted}},
-		"no authority published": {func(t *testing.T, w *world, d *device.Device) []byte {
+		"no authority published": {func(t *testing.T, w *world, d *meter) []byte {
 			w.RemoveRR(authorityRecord(t, w.authority))
 			return w.order(t, d, 11, "parkoserv.ca")
 		}, []error{profile.ErrUntrusted, dane.ErrAbsent}},
-		"no DNS": {func(t *testing.T, w *world, d *device.Device) []byte {
+		"no DNS": {func(t *testing.T, w *world, d *meter) []byte {
 			w.Inject(danetest.Fault{Effect: danetest.ServFail()})
 			return w.order(t, d, 11, "parkoserv.ca")
 		}, []error{profile.ErrUntrusted, dane.ErrIndeterminate}},
-		"a lie about the authority": {func(t *testing.T, w *world, d *device.Device) []byte {
+		"a lie about the authority": {func(t *testing.T, w *world, d *meter) []byte {
 			w.Inject(danetest.Fault{Name: zone + ".", Type: dns.TypeTLSA, Effect: danetest.Lie()})
 			return w.order(t, d, 11, "parkoserv.ca")
 		}, []error{profile.ErrUntrusted, dane.ErrBogus}},
@@ -101,7 +102,7 @@ func TestInstallRefuses(t *testing.T) {
 
 // sealByDevice seals as one who has got hold of a device's key would: with an
 // issuer's certificate, in form, that the device's key has signed.
-func sealByDevice(t *testing.T, w *world, d *device.Device) []byte {
+func sealByDevice(t *testing.T, w *world, d *meter) []byte {
 	p := w.profile(t, w.authority, 11, "evil.example")
 	deviceKey, err := x509.ParsePKCS8PrivateKey(p.PrivateKey.Reveal())
 	require.NoError(t, err)
@@ -166,16 +167,16 @@ var deny = danetest.Mutate(func(m *dns.Msg) { m.Rcode, m.Answer, m.Ns = dns.Rcod
 func TestDialRefuses(t *testing.T) {
 	t.Parallel()
 	for what, c := range map[string]struct {
-		spoil func(*testing.T, *world, *device.Device)
+		spoil func(*testing.T, *world, *meter)
 		want  error
 	}{
-		"a provider with another certificate": {func(t *testing.T, w *world, d *device.Device) {
+		"a provider with another certificate": {func(t *testing.T, w *world, d *meter) {
 			d.DialContext = to(w.serve(t, "parkoserv.ca", w.authority.Root()))
 		}, dane.ErrNoMatch},
-		"a provider that publishes nothing": {func(t *testing.T, w *world, d *device.Device) {
+		"a provider that publishes nothing": {func(t *testing.T, w *world, d *meter) {
 			d.DialContext = to(w.serve(t, "carparkserv.ca", nil))
 		}, dane.ErrAbsent},
-		"nobody there": {func(t *testing.T, w *world, d *device.Device) {
+		"nobody there": {func(t *testing.T, w *world, d *meter) {
 			d.DialContext = func(context.Context, string, string) (net.Conn, error) { return nil, io.ErrClosedPipe }
 		}, io.ErrClosedPipe},
 	} {
@@ -223,16 +224,70 @@ func TestProviderRefusesWithdrawn(t *testing.T) {
 }
 
 // A profile whose key is in the card cannot be used before the card can sign.
-func TestTLSConfigWantsAKey(t *testing.T) {
+func TestKeyInTheCard(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	d := w.device(t, w.serve(t, "parkoserv.ca", nil))
+	p := w.profile(t, w.authority, 11, "parkoserv.ca")
+	key, err := x509.ParsePKCS8PrivateKey(p.PrivateKey.Reveal())
+	require.NoError(t, err)
+	p.PrivateKey = nil
+	sealed, err := w.authority.Seal(d.Card.PublicKey(), p)
+	require.NoError(t, err)
+	w.AddCERT(p.Name+".", p.Certificate)
+	_, err = d.Install(t.Context(), sealed)
+	require.NoError(t, err)
+
+	_, err = d.Verify(t.Context())
+	require.ErrorIs(t, err, profile.ErrInvalid)
+	d.Source = device.FromEUICC(d.Card, newKey(t))
+	_, err = d.Verify(t.Context())
+	require.ErrorIs(t, err, profile.ErrInvalid, "another key")
+	d.Source = device.FromEUICC(d.Card, key.(crypto.Signer))
+	name, err := greeting(t, d)
+	require.NoError(t, err)
+	require.Equal(t, p.Name, name)
+}
+
+func TestTLSConfig(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	d := w.device(t, "")
-	p := w.profile(t, w.authority, 11, "parkoserv.ca")
-	cfg, err := d.TLSConfig(p)
+	_, err := d.Install(t.Context(), w.order(t, d, 11, "parkoserv.ca"))
 	require.NoError(t, err)
+	c, err := d.Source.Load(t.Context())
+	require.NoError(t, err)
+	cfg := d.TLSConfig(c)
 	require.Len(t, cfg.Certificates, 1)
 	require.GreaterOrEqual(t, cfg.MinVersion, uint16(tls.VersionTLS13))
-	p.PrivateKey = nil
-	_, err = d.TLSConfig(p)
-	require.ErrorIs(t, err, profile.ErrInvalid)
+}
+
+// A profile may demand that the provider is certified by a CA besides what it
+// publishes.
+func TestProviderOfACA(t *testing.T) {
+	t.Parallel()
+	for name, good := range map[string]bool{"its own": true, "another": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			address, own := w.serveCertified(t, "parkoserv.ca")
+			d := w.device(t, address)
+			p := w.profile(t, w.authority, 11, "parkoserv.ca")
+			p.ASPCertificates = [][]byte{w.authority.Root().Raw}
+			if good {
+				p.ASPCertificates = append(p.ASPCertificates, own)
+			}
+			sealed, err := w.authority.Seal(d.Card.PublicKey(), p)
+			require.NoError(t, err)
+			w.AddCERT(p.Name+".", p.Certificate)
+			_, err = d.Install(t.Context(), sealed)
+			require.NoError(t, err)
+			_, err = d.Dial(t.Context())
+			if good {
+				require.NoError(t, err)
+			} else {
+				require.ErrorIs(t, err, device.ErrProvider)
+			}
+		})
+	}
 }

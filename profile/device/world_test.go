@@ -13,6 +13,7 @@ import (
 	"math/big"
 	"net"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -75,34 +76,45 @@ func (w *world) verifier() *dane.Verifier {
 	}
 }
 
+// meter is a device with the card in it.
+type meter struct {
+	*device.Device
+	Card *euicc.Card
+}
+
+// Install takes in what an operator brings.
+func (m *meter) Install(ctx context.Context, sealed []byte) (*profile.Profile, error) {
+	return m.Card.Install(sealed, device.Trust(ctx, m.Verifier, zone))
+}
+
 // device returns a device with an empty card, whose connections go to address
 // whatever the host is called. Without an address it must not connect at all.
-func (w *world) device(t testing.TB, address string) *device.Device {
+func (w *world) device(t testing.TB, address string) *meter {
 	key, err := ecdh.P256().GenerateKey(rand.Reader)
 	require.NoError(t, err)
 	k, err := hpke.NewDHKEMPrivateKey(key)
 	require.NoError(t, err)
 	card, err := euicc.New(euicc.Config{ID: id, Key: k, Registry: zone})
 	require.NoError(t, err)
-	d := &device.Device{Card: card, Verifier: w.verifier(), DialContext: to(address)}
+	d := &device.Device{Source: device.FromEUICC(card, nil), Verifier: w.verifier(), DialContext: to(address)}
 	if address == "" {
 		d.DialContext = func(_ context.Context, _, asked string) (net.Conn, error) {
 			t.Errorf("a device that may not connect dials %s", asked)
 			return nil, net.ErrClosed
 		}
 	}
-	return d
+	return &meter{d, card}
 }
 
 // order returns profile n for the provider at host, sealed for d, with its
 // certificate published, as the registry would deliver it.
-func (w *world) order(t testing.TB, d *device.Device, n uint64, host string) []byte {
+func (w *world) order(t testing.TB, d *meter, n uint64, host string) []byte {
 	sealed, leaf := w.seal(t, d, n, host)
 	w.AddCERT(leaf.DNSNames[0]+".", leaf.Raw)
 	return sealed
 }
 
-func (w *world) seal(t testing.TB, d *device.Device, n uint64, host string) ([]byte, *x509.Certificate) {
+func (w *world) seal(t testing.TB, d *meter, n uint64, host string) ([]byte, *x509.Certificate) {
 	p := w.profile(t, w.authority, n, host)
 	sealed, err := w.authority.Seal(d.Card.PublicKey(), p)
 	require.NoError(t, err)
@@ -129,6 +141,17 @@ func (w *world) profile(t testing.TB, a *profile.Authority, n uint64, host strin
 // serve runs a provider that tells each verified device its name. It publishes
 // the TLSA record of published, or its own certificate's when that is nil.
 func (w *world) serve(t testing.TB, host string, published *x509.Certificate) (address string) {
+	address, _ = w.serving(t, host, published, greet)
+	return address
+}
+
+// serveCertified is serve with a certificate that is its own CA.
+func (w *world) serveCertified(t testing.TB, host string) (address string, ca []byte) {
+	return w.serving(t, host, nil, greet)
+}
+
+// serving runs a provider that does as told with each connection.
+func (w *world) serving(t testing.TB, host string, published *x509.Certificate, handle func(*tls.Conn)) (address string, own []byte) {
 	key := newKey(t)
 	tmpl := &x509.Certificate{
 		SerialNumber: big.NewInt(1), DNSNames: []string{host},
@@ -149,19 +172,18 @@ func (w *world) serve(t testing.TB, host string, published *x509.Certificate) (a
 	base := &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}
 	l, err := tls.Listen("tcp", "127.0.0.1:0", w.verifier().ServerConfig(base, zone))
 	require.NoError(t, err)
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
+	var all sync.WaitGroup
+	all.Go(func() {
 		for {
 			conn, err := l.Accept()
 			if err != nil {
 				return
 			}
-			greet(conn.(*tls.Conn))
+			all.Go(func() { handle(conn.(*tls.Conn)) })
 		}
-	}()
-	t.Cleanup(func() { l.Close(); <-done })
-	return l.Addr().String()
+	})
+	t.Cleanup(func() { l.Close(); all.Wait() })
+	return l.Addr().String(), der
 }
 
 func greet(conn *tls.Conn) {
@@ -176,7 +198,7 @@ func greet(conn *tls.Conn) {
 }
 
 // greeting connects and returns what the provider says.
-func greeting(t testing.TB, d *device.Device) (string, error) {
+func greeting(t testing.TB, d *meter) (string, error) {
 	conn, err := d.Dial(t.Context())
 	if err != nil {
 		return "", err

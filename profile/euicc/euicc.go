@@ -66,6 +66,7 @@
 package euicc
 
 import (
+	"context"
 	"crypto/hpke"
 	"crypto/x509"
 	"errors"
@@ -79,11 +80,17 @@ import (
 // ErrConfig is wrapped by errors about a Config that makes no card.
 var ErrConfig = errors.New("euicc: incomplete configuration")
 
-// Config says what a card is made with. All fields are required.
+// Config says what a card is made with. ID, Key and Registry are required.
 type Config struct {
 	ID       eid.ID          // of the device the card is in
 	Key      hpke.PrivateKey // key agreement; may live in hardware, see hpke.NewDHKEMPrivateKey
 	Registry string          // the registry whose profiles the card takes
+
+	// Use takes the profile that is in use from now on, nil for none, such as to
+	// put it into an IoT SAFE applet on the same card. It is called once for each
+	// change, one after the other, within the call that changes it; it may ask the
+	// card what is in use, and nothing else. Nil: nobody wants to know.
+	Use func(p *profile.Profile)
 }
 
 // Card is a simulated eUICC. It is safe for concurrent use.
@@ -95,6 +102,10 @@ type Card struct {
 	enabled *opened // of the operator's profile that is enabled on a chip
 	newest  uint64  // ID of the newest profile accepted, whether in use or not
 	changed uint64  // grows with direct and newest
+
+	using sync.Mutex       // while Use is told
+	used  *profile.Profile // what it was told last
+	wake  chan struct{}    // closed when used changes; nil while nobody waits
 }
 
 // opened is an IoT profile and the seal that it came in. A state keeps the seal,
@@ -129,6 +140,7 @@ func (c *Card) Install(sealed []byte, trust func(chain []*x509.Certificate) erro
 	if err != nil {
 		return nil, err
 	}
+	defer c.tell()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if err := c.accept(o); err != nil {
@@ -172,9 +184,52 @@ func (c *Card) store(o *opened) error {
 
 // enable takes o, nil for none, as what comes with the enabled profile.
 func (c *Card) enable(o *opened) {
+	defer c.tell()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.enabled = o
+}
+
+// tell lets know what is in use, where that has changed.
+func (c *Card) tell() {
+	c.using.Lock()
+	defer c.using.Unlock()
+	current, _ := c.Current()
+	if current == c.used {
+		return
+	}
+	if c.cfg.Use != nil {
+		c.cfg.Use(current)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.used = current
+	if c.wake != nil {
+		close(c.wake)
+		c.wake = nil
+	}
+}
+
+// Wait returns once the profile in use is another than p, nil for none, as
+// Current has told it, or with the error of ctx.
+func (c *Card) Wait(ctx context.Context, p *profile.Profile) error {
+	for {
+		c.mu.Lock()
+		if c.used != p {
+			c.mu.Unlock()
+			return nil
+		}
+		if c.wake == nil {
+			c.wake = make(chan struct{})
+		}
+		wake := c.wake
+		c.mu.Unlock()
+		select {
+		case <-wake:
+		case <-ctx.Done():
+			return fmt.Errorf("euicc: %w", context.Cause(ctx))
+		}
+	}
 }
 
 // Current returns the profile in use, and whether there is one. It is the card's

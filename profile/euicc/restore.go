@@ -191,6 +191,7 @@ func (c *Card) restore(s *savedCard) (err error) {
 			return err
 		}
 	}
+	defer c.tell()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
