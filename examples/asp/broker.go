@@ -25,6 +25,7 @@ const (
 	firstPacket   = 10 * time.Second // until CONNECT is there
 	writeTime     = 10 * time.Second // of a packet
 	farewellTime  = 2 * time.Second  // of a DISCONNECT
+	handoverTime  = 5 * time.Second  // for a device's former connection to be gone
 	maxPacket     = 64 << 10
 	maxWill       = 4 << 10
 	maxFilters    = 16
@@ -45,10 +46,13 @@ type broker struct {
 
 	server  *mqtt.Server
 	running sync.WaitGroup
+
+	mu      sync.Mutex
+	current map[eid.ID]*deviceConn // the last that has come of each device
 }
 
 func newBroker(ln net.Listener, cfg *tls.Config, limitTo int, s *service) (*broker, error) {
-	b := &broker{crowd: newCrowd(ln, limitTo), tls: cfg, zones: s.cfg.zoneList, sessions: s.sessions, rate: s.rate, log: s.log}
+	b := &broker{crowd: newCrowd(ln, limitTo), tls: cfg, zones: s.cfg.zoneList, sessions: s.sessions, rate: s.rate, log: s.log, current: map[eid.ID]*deviceConn{}}
 	caps := mqtt.NewDefaultServerCapabilities()
 	caps.MaximumClients = int64(limitTo) + 1
 	caps.MaximumClientWritesPending = maxPending
@@ -139,8 +143,41 @@ func (a *accepting) attend(raw *member, establish listeners.EstablishFn) {
 		return
 	}
 	_ = conn.SetReadDeadline(time.Now().Add(firstPacket))
-	err = establish(a.ID(), &deviceConn{Conn: conn, raw: raw, device: device})
+	c := &deviceConn{Conn: conn, raw: raw, device: device, over: make(chan struct{})}
+	defer a.leave(c)
+	err = establish(a.ID(), c)
 	a.log.Debug("connection ended", "device", device.ID, "err", err)
+}
+
+// takeOver waits until the former connection of a device is over, which the
+// sessions have ended: the library keeps clients and their filters by identifier,
+// and would take those of the new connection away with the former.
+func (b *broker) takeOver(c *deviceConn) bool {
+	b.mu.Lock()
+	former := b.current[c.device.ID]
+	b.current[c.device.ID] = c
+	b.mu.Unlock()
+	if former == nil {
+		return true
+	}
+	late := time.NewTimer(handoverTime)
+	defer late.Stop()
+	select {
+	case <-former.over:
+		return true
+	case <-late.C:
+		return false
+	}
+}
+
+// leave is for a connection that the library has done with.
+func (b *broker) leave(c *deviceConn) {
+	b.mu.Lock()
+	if b.current[c.device.ID] == c {
+		delete(b.current, c.device.ID)
+	}
+	b.mu.Unlock()
+	close(c.over)
 }
 
 // deviceConn is a connection whose device is known.
@@ -148,6 +185,7 @@ type deviceConn struct {
 	*tls.Conn
 	raw     *member
 	device  aspd.Device
+	over    chan struct{} // closed when the library has done with it
 	session *aspd.Session // from CONNECT on; its goroutine's alone
 }
 

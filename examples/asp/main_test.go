@@ -25,6 +25,7 @@ import (
 
 	"github.com/iotregistry/sdk/dane/danetest"
 	"github.com/iotregistry/sdk/dane/dnssec"
+	"github.com/iotregistry/sdk/registry/web/limit"
 )
 
 const (
@@ -58,7 +59,7 @@ func mint(t testing.TB, names ...string) tls.Certificate {
 	require.NoError(t, err)
 	tmpl := &x509.Certificate{
 		SerialNumber: big.NewInt(1), DNSNames: names, KeyUsage: x509.KeyUsageDigitalSignature,
-		NotBefore: time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC), NotAfter: time.Date(2046, 1, 1, 0, 0, 0, 0, time.UTC),
+		NotBefore: time.Date(1990, 1, 1, 0, 0, 0, 0, time.UTC), NotAfter: time.Date(2046, 1, 1, 0, 0, 0, 0, time.UTC),
 	}
 	der, err := x509.CreateCertificate(rand.Reader, tmpl, tmpl, key.Public(), key)
 	require.NoError(t, err)
@@ -79,7 +80,7 @@ type cloud struct {
 
 // newCloud starts the service until the test ends. The clock stands still and
 // nobody is looked up again but by Check.
-func newCloud(t testing.TB, change func(*flags)) *cloud {
+func newCloud(t testing.TB, change func(*flags), tune ...func(*service)) *cloud {
 	t.Helper()
 	c := &cloud{t: t, world: danetest.NewWorld(t, danetest.Config{TTL: 60}), log: &buffer{}}
 	f := &flags{
@@ -98,6 +99,9 @@ func newCloud(t testing.TB, change func(*flags)) *cloud {
 	log := slog.New(slog.NewTextHandler(c.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	c.service, err = open(t.Context(), cfg, log)
 	require.NoError(t, err)
+	for _, f := range tune {
+		f(c.service)
+	}
 	stdout, w := io.Pipe()
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
@@ -112,6 +116,9 @@ func newCloud(t testing.TB, change func(*flags)) *cloud {
 	t.Cleanup(c.stop)
 	return c
 }
+
+// unhurried lets devices send as much as they like.
+func unhurried(s *service) { s.rate = limit.New(1e6, 1e6) }
 
 // device mints and publishes a device.
 func (c *cloud) device(name string) tls.Certificate {

@@ -303,6 +303,32 @@ func TestReplaced(t *testing.T) {
 	require.Equal(t, uint64(13), c.sessions.List()[0].Profile)
 }
 
+// TestHandover: what a device subscribes to after it has replaced its former
+// connection is not lost with that.
+func TestHandover(t *testing.T) {
+	t.Parallel()
+	c := newCloud(t, nil, unhurried)
+	cert := c.device(meter)
+	for n := range 50 {
+		m := c.mustConnect(cert, "")
+		_, err := m.Subscribe(t.Context(), &paho.Subscribe{Subscriptions: []paho.SubscribeOptions{{Topic: "commands/1000000000000001/#", QoS: 1}}})
+		require.NoError(t, err)
+		text := fmt.Sprint(n)
+		require.True(t, c.broker.command(mustID("1000000000000001"), []byte(text)))
+		require.Equal(t, text, <-m.commands)
+	}
+	var wg sync.WaitGroup
+	for range 10 { // all at once: one stays
+		wg.Go(func() { _, _ = c.connect(cert, nil) })
+	}
+	wg.Wait()
+	require.Eventually(t, func() bool {
+		c.broker.mu.Lock()
+		defer c.broker.mu.Unlock()
+		return len(c.sessions.List()) == 1 && len(c.broker.current) == 1 && c.broker.server.Clients.Len() == 2 // and the broker's own
+	}, 10*time.Second, time.Millisecond)
+}
+
 func TestFaultsOfDevices(t *testing.T) {
 	t.Parallel()
 	for _, k := range []struct {
@@ -313,6 +339,10 @@ func TestFaultsOfDevices(t *testing.T) {
 		{"a retained message", func(_ *cloud, m *client) {
 			m.retained("devices/1000000000000001/status", "Free")
 		}, 0x9a},
+		{"QoS 2", func(_ *cloud, m *client) {
+			_, err := m.conn.Write([]byte("\x34\x24\x00\x1fdevices/1000000000000001/status\x00\x01\x00"))
+			require.NoError(m.t, err)
+		}, 0x9b},
 		{"a packet that is too large", func(_ *cloud, m *client) {
 			_, _ = m.publish("devices/1000000000000001/status", 0, strings.Repeat("x", maxPacket))
 		}, 0},

@@ -50,6 +50,9 @@ func (r *rules) OnConnect(cl *mqtt.Client, pk packets.Packet) error {
 	}
 	c.session = session
 	c.raw.afterwards(session.Leave)
+	if !r.broker.takeOver(c) {
+		return r.refuse(cl, c, packets.ErrServerBusy)
+	}
 	return nil
 }
 
@@ -96,6 +99,9 @@ func (r *rules) OnPacketRead(cl *mqtt.Client, pk packets.Packet) (packets.Packet
 	}
 	if ok, _ := r.broker.rate.Allow(c.device.ID.String()); !ok {
 		return pk, r.hangUp(cl, c, packets.ErrMessageRateTooHigh)
+	}
+	if pk.FixedHeader.Type == packets.Publish && pk.FixedHeader.Qos > 1 { // the library would answer as for 1
+		return pk, r.hangUp(cl, c, packets.ErrQosNotSupported)
 	}
 	if pk.FixedHeader.Type == packets.Subscribe && cl.State.Subscriptions.Len()+len(pk.Filters) > maxFilters {
 		return pk, r.hangUp(cl, c, packets.ErrQuotaExceeded)

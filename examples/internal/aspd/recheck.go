@@ -3,6 +3,7 @@ package aspd
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"sync"
 	"time"
 
@@ -130,8 +131,12 @@ func (s *Sessions) judge(x *Session, match *dane.Match, err error) Reason {
 	if x.due.After(deadline) {
 		x.due = deadline
 	}
+	level := slog.LevelWarn
+	if x.failures > 0 { // once is enough
+		level = slog.LevelDebug
+	}
 	x.failures++
-	s.log().Warn("device could not be looked up; it stays for now", "device", x.Device.ID, "until", deadline, "err", err)
+	s.log().Log(context.Background(), level, "device could not be looked up; it stays for now", "device", x.Device.ID, "until", deadline, "err", err)
 	return ""
 }
 

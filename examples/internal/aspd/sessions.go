@@ -162,7 +162,7 @@ func (s *Sessions) admit(d Device, l Link) (x, replaced *Session, err error) {
 		return nil, nil, ErrFull
 	}
 	if oldest != nil {
-		s.forget(oldest)
+		s.expel(oldest)
 	}
 	if s.all == nil {
 		s.all, s.byID = map[*Session]struct{}{}, map[eid.ID][]*Session{}
@@ -193,23 +193,36 @@ func (s *Sessions) forget(x *Session) bool {
 	return true
 }
 
+// expel is forget for a session whose connection is to be ended next. Close waits
+// for that from here on.
+func (s *Sessions) expel(x *Session) bool {
+	there := s.forget(x)
+	if there {
+		s.drops.Add(1)
+	}
+	return there
+}
+
 // drop ends a session unless it has ended already.
 func (s *Sessions) drop(x *Session, why Reason) {
 	s.mu.Lock()
-	there := s.forget(x)
+	there := s.expel(x)
 	s.mu.Unlock()
 	if there {
 		s.end(x, why)
 	}
 }
 
-// end ends the connection of a session that is off the books: a slow peer keeps
-// nobody waiting.
+// end ends the connection of a session that was expelled: a slow peer keeps nobody
+// waiting.
 func (s *Sessions) end(x *Session, why Reason) {
 	s.log().Info("device dropped", "device", x.Device.ID, "profile", x.Device.ProfileID, "kind", x.Kind, "why", string(why))
-	if x.link.Drop != nil {
-		s.drops.Go(func() { x.link.Drop(why) })
-	}
+	go func() {
+		defer s.drops.Done()
+		if x.link.Drop != nil {
+			x.link.Drop(why)
+		}
+	}()
 }
 
 // Leave takes a session off the books because its connection has ended. It may be
@@ -219,7 +232,7 @@ func (x *Session) Leave() {
 	there := x.owner.forget(x)
 	x.owner.mu.Unlock()
 	if there {
-		x.owner.log().Info("device left", "device", x.Device.ID, "kind", x.Kind)
+		x.owner.log().Debug("device left", "device", x.Device.ID, "kind", x.Kind)
 	}
 }
 
