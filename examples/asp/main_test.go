@@ -82,7 +82,12 @@ type cloud struct {
 // nobody is looked up again but by Check.
 func newCloud(t testing.TB, change func(*flags), tune ...func(*service)) *cloud {
 	t.Helper()
-	c := &cloud{t: t, world: danetest.NewWorld(t, danetest.Config{TTL: 60}), log: &buffer{}}
+	return newCloudIn(t, danetest.NewWorld(t, danetest.Config{TTL: 60}), change, tune...)
+}
+
+func newCloudIn(t testing.TB, world *danetest.World, change func(*flags), tune ...func(*service)) *cloud {
+	t.Helper()
+	c := &cloud{t: t, world: world, log: &buffer{}}
 	f := &flags{
 		https: "127.0.0.1:0", mqtt: "127.0.0.1:0", status: "127.0.0.1:0", host: host, zones: "iotregistry.ca",
 		recheck: time.Hour, grace: 10 * time.Minute, max: 100, data: filepath.Join(t.TempDir(), "data"), json: true,

@@ -35,8 +35,14 @@ func (c *cloud) connect(cert tls.Certificate, change func(*paho.Connect)) (*clie
 	c.t.Helper()
 	conn, err := c.dial(c.MQTT, cert)
 	require.NoError(c.t, err)
+	return c.connectOn(conn, change)
+}
+
+// connectOn is connect on a connection that there is.
+func (c *cloud) connectOn(conn net.Conn, change func(*paho.Connect)) (m *client, err error) {
+	c.t.Helper()
 	safe := packets.NewThreadSafeConn(conn)
-	m := &client{t: c.t, conn: safe, bye: make(chan byte, 1), commands: make(chan string, 100)}
+	m = &client{t: c.t, conn: safe, bye: make(chan byte, 1), commands: make(chan string, 100)}
 	m.Client = paho.NewClient(paho.ClientConfig{
 		Conn: safe, PacketTimeout: 10 * time.Second,
 		OnServerDisconnect: func(d *paho.Disconnect) { m.bye <- d.ReasonCode },
