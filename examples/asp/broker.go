@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"io"
 	"log/slog"
 	"net"
 	"strings"
@@ -25,6 +26,8 @@ const (
 	firstPacket   = 10 * time.Second // until CONNECT is there
 	writeTime     = 10 * time.Second // of a packet
 	farewellTime  = 2 * time.Second  // of a DISCONNECT
+	lingerTime    = time.Second      // for what was said last to arrive
+	maxLinger     = 1 << 20          // bytes that are read for it
 	handoverTime  = 5 * time.Second  // for a device's former connection to be gone
 	maxPacket     = 64 << 10
 	maxWill       = 4 << 10
@@ -144,9 +147,10 @@ func (a *accepting) attend(raw *member, establish listeners.EstablishFn) {
 	}
 	_ = conn.SetReadDeadline(time.Now().Add(firstPacket))
 	c := &deviceConn{Conn: conn, raw: raw, device: device, over: make(chan struct{})}
-	defer a.leave(c)
 	err = establish(a.ID(), c)
 	a.log.Debug("connection ended", "device", device.ID, "err", err)
+	a.leave(c)
+	c.linger()
 }
 
 // takeOver waits until the former connection of a device is over, which the
@@ -177,6 +181,9 @@ func (b *broker) leave(c *deviceConn) {
 		delete(b.current, c.device.ID)
 	}
 	b.mu.Unlock()
+	if c.session != nil {
+		c.session.Leave()
+	}
 	close(c.over)
 }
 
@@ -187,10 +194,20 @@ type deviceConn struct {
 	device  aspd.Device
 	over    chan struct{} // closed when the library has done with it
 	session *aspd.Session // from CONNECT on; its goroutine's alone
+
+	mu     sync.Mutex
+	closed bool
 }
 
 // SetDeadline is for reading only: writing has its own.
-func (c *deviceConn) SetDeadline(t time.Time) error { return c.SetReadDeadline(t) }
+func (c *deviceConn) SetDeadline(t time.Time) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return net.ErrClosed
+	}
+	return c.SetReadDeadline(t)
+}
 
 // Write gives up on peers that do not read.
 func (c *deviceConn) Write(b []byte) (int, error) {
@@ -198,6 +215,27 @@ func (c *deviceConn) Write(b []byte) (int, error) {
 		return 0, err
 	}
 	return c.Conn.Write(b)
+}
+
+// Close ends reading, and with that the library's work on the connection. It is
+// closed for good after that, see linger.
+func (c *deviceConn) Close() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.closed = true
+	return c.SetReadDeadline(time.Unix(1, 0))
+}
+
+// linger closes for writing and reads on for a moment: TCP tells a device that is
+// still sending of a reset, and forgets what the device was to read before.
+func (c *deviceConn) linger() {
+	_ = c.SetWriteDeadline(time.Now().Add(lingerTime))
+	_ = c.CloseWrite()
+	if half, ok := c.raw.Conn.(interface{ CloseWrite() error }); ok {
+		_ = half.CloseWrite()
+	}
+	_ = c.raw.SetReadDeadline(time.Now().Add(lingerTime))
+	_, _ = io.CopyN(io.Discard, c.raw, maxLinger)
 }
 
 // farewells are what a device is told with DISCONNECT.
@@ -212,9 +250,7 @@ var farewells = map[aspd.Reason]packets.Code{
 // link lets the sessions end a client's connection.
 func (b *broker) link(cl *mqtt.Client, c *deviceConn) aspd.Link {
 	return aspd.Link{Kind: "mqtt", Limit: 1, Drop: func(why aspd.Reason) {
-		defer c.raw.Close()
-		hurry := time.AfterFunc(farewellTime, func() { c.raw.Close() })
-		defer hurry.Stop()
+		time.AfterFunc(farewellTime, func() { c.raw.Close() }) // whatever comes of the rest
 		_ = b.server.DisconnectClient(cl, farewells[why])
 	}}
 }

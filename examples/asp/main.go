@@ -32,7 +32,8 @@
 //
 //	PUT  /status?is=Free   what a parking meter has to say
 //	POST /telemetry        JSON, at most 16 KiB
-//	GET  /commands?wait=30 commands as a JSON array of strings; 204 if none came
+//	GET  /commands?wait=30 commands as a JSON array of strings, each given out once;
+//	                       204 if none came
 //
 // # Operators
 //
