@@ -305,3 +305,45 @@ func TestRenewal(t *testing.T) {
 	require.Equal(t, first.Leaf.RawSubjectPublicKeyInfo, second.Leaf.RawSubjectPublicKeyInfo)
 	c.world.Advance(-certLife)
 }
+
+// TestRun: the program as its user runs it, over UDP and by the real clock, from the
+// line that it prints to its end.
+func TestRun(t *testing.T) {
+	t.Parallel()
+	world := danetest.NewWorld(t, danetest.Config{Start: time.Now()})
+	cert := mint(t, meter)
+	world.AddCERT(meter, cert.Leaf.Raw)
+	dir := t.TempDir()
+	anchor := filepath.Join(dir, "anchor.ds")
+	require.NoError(t, os.WriteFile(anchor, []byte(world.Anchor()), 0o600))
+	for _, servers := range []string{world.Addr(), "tcp://" + world.Addr() + ", 127.0.0.1:1"} {
+		ctx, cancel := context.WithCancel(t.Context())
+		stdout, w := io.Pipe()
+		log := &buffer{}
+		code := make(chan int, 1)
+		go func() {
+			code <- run(ctx, []string{
+				"-https", "", "-mqtt", "127.0.0.1:0", "-status", "127.0.0.1:0", "-host", "ParkoServ.ca.", "-zones", "iotregistry.ca, example.net.",
+				"-dns", servers, "-anchor", anchor, "-data", filepath.Join(dir, "data"), "-log-format", "json", "-log-level", "debug",
+			}, w, log)
+		}()
+		line, err := bufio.NewReader(stdout).ReadString('\n')
+		require.NoError(t, err, "%s", log)
+		require.True(t, strings.HasPrefix(line, "asp parkoserv.ca for devices of iotregistry.ca, example.net: MQTT 127.0.0.1:"), line)
+		require.Contains(t, line, "TLSA 3 1 1 ")
+		_, addr, _ := strings.Cut(line, "MQTT ")
+		addr, _, _ = strings.Cut(addr, ",")
+		conn, err := tls.Dial("tcp", addr, &tls.Config{InsecureSkipVerify: true, Certificates: []tls.Certificate{cert}})
+		require.NoError(t, err)
+		_, err = io.WriteString(conn, "\x10\x0d\x00\x04MQTT\x05\x02\x00\x3c\x00\x00\x00")
+		require.NoError(t, err)
+		head := make([]byte, 4)
+		_, err = io.ReadFull(conn, head)
+		require.NoError(t, err, "%s", log)
+		require.Equal(t, []byte{0x20, 0}, []byte{head[0], head[3]}, "CONNACK: success")
+		cancel()
+		require.Zero(t, <-code, "%s", log)
+		conn.Close()
+		require.Contains(t, log.String(), "device admitted")
+	}
+}

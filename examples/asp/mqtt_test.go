@@ -170,6 +170,16 @@ func TestTLSRefuses(t *testing.T) {
 		c.refused(c.where.MQTT, mint(t, meter))
 		require.Empty(t, c.sessions.List())
 	})
+	t.Run("more certificates than are kept", func(t *testing.T) {
+		t.Parallel()
+		c := newCloud(t, nil)
+		cert := c.device(meter)
+		for range 40 {
+			cert.Certificate = append(cert.Certificate, cert.Certificate[0])
+		}
+		c.refused(c.where.MQTT, cert)
+		c.refused(c.where.HTTPS, cert)
+	})
 	t.Run("a name that is no device's", func(t *testing.T) {
 		t.Parallel()
 		c := newCloud(t, nil)

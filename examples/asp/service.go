@@ -69,58 +69,90 @@ func (s *service) now() time.Time {
 	return time.Now()
 }
 
-// listen opens all ports, so that none is missed later.
-func (s *service) listen() (at *where, serving []func() error, err error) {
-	at = &where{Host: s.cfg.host, Zones: s.cfg.zoneList, Data: s.cfg.data}
-	cfg := s.verifier.ServerConfig(&tls.Config{GetCertificate: s.identity.certificate}, s.cfg.zoneList...)
-	limitTo := s.cfg.max + s.cfg.max/10 + 16 // some are shaking hands
-	var ports []net.Listener
-	defer func() {
-		if err != nil {
-			for _, ln := range ports {
-				ln.Close()
-			}
+// maxChain bounds the certificates that a device presents, in bytes: they are kept
+// for as long as it is connected.
+const maxChain = 16 << 10
+
+func (s *service) tlsConfig() *tls.Config {
+	base := &tls.Config{GetCertificate: s.identity.certificate, VerifyConnection: func(cs tls.ConnectionState) error {
+		size := 0
+		for _, c := range cs.PeerCertificates {
+			size += len(c.Raw)
 		}
-	}()
-	port := func(name, addr string) (net.Listener, error) {
-		ln, err := net.Listen("tcp", addr)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", name, err)
+		if size > maxChain {
+			return errors.New("the device's certificates are larger than 16 KiB")
 		}
-		ports = append(ports, ln)
-		return ln, nil
+		return nil
+	}}
+	return s.verifier.ServerConfig(base, s.cfg.zoneList...)
+}
+
+// ports are the listeners of the service; nil where a flag is empty.
+type ports struct{ https, mqtt, status net.Listener }
+
+// openPorts opens all ports, so that none is missed later.
+func (s *service) openPorts() (p ports, err error) {
+	for _, o := range []struct {
+		flag, addr string
+		to         *net.Listener
+	}{{"-https", s.cfg.https, &p.https}, {"-mqtt", s.cfg.mqtt, &p.mqtt}, {"-status", s.cfg.status, &p.status}} {
+		if o.addr == "" {
+			continue
+		}
+		if *o.to, err = net.Listen("tcp", o.addr); err != nil {
+			p.close()
+			return ports{}, fmt.Errorf("%s: %w", o.flag, err)
+		}
 	}
-	if s.cfg.https != "" {
-		ln, err := port("-https", s.cfg.https)
-		if err != nil {
-			return nil, nil, err
+	return p, nil
+}
+
+func (p ports) close() {
+	for _, ln := range []net.Listener{p.https, p.mqtt, p.status} {
+		if ln != nil {
+			ln.Close()
 		}
-		s.front = newFront(ln, cfg, limitTo, s)
-		at.HTTPS = ln.Addr().String()
+	}
+}
+
+// address returns where a listener listens; empty for none.
+func address(ln net.Listener) string {
+	if ln == nil {
+		return ""
+	}
+	return ln.Addr().String()
+}
+
+// listen opens the ports and returns what is to be run to serve on them. MQTT is
+// served at once.
+func (s *service) listen() (*where, []func() error, error) {
+	p, err := s.openPorts()
+	if err != nil {
+		return nil, nil, err
+	}
+	at := &where{Host: s.cfg.host, Zones: s.cfg.zoneList, Data: s.cfg.data, HTTPS: address(p.https), MQTT: address(p.mqtt)}
+	if err := s.records(at); err != nil {
+		p.close()
+		return nil, nil, err
+	}
+	cfg, limitTo := s.tlsConfig(), s.cfg.max+s.cfg.max/10+16 // some are shaking hands
+	var serving []func() error
+	if p.https != nil {
+		s.front = newFront(p.https, cfg, limitTo, s)
 		serving = append(serving, s.front.run)
 	}
-	if s.cfg.status != "" {
-		ln, err := port("-status", s.cfg.status)
-		if err != nil {
-			return nil, nil, err
-		}
+	if p.status != nil {
+		at.Status = "http://" + address(p.status) + "/"
 		s.status = &http.Server{Handler: s.statusHandler(), ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second, MaxHeaderBytes: 8 << 10}
-		at.Status = "http://" + ln.Addr().String() + "/"
-		serving = append(serving, func() error { return s.status.Serve(ln) })
+		serving = append(serving, func() error { return s.status.Serve(p.status) })
 	}
-	if s.cfg.mqtt != "" { // last, because the library begins to serve at once
-		ln, err := port("-mqtt", s.cfg.mqtt)
-		if err != nil {
+	if p.mqtt != nil {
+		if s.broker, err = newBroker(p.mqtt, cfg, limitTo, s); err != nil {
+			p.close()
 			return nil, nil, err
 		}
-		at.MQTT = ln.Addr().String()
-		if err := s.records(at); err != nil {
-			return nil, nil, err
-		}
-		s.broker, err = newBroker(ln, cfg, limitTo, s)
-		return at, serving, err
 	}
-	return at, serving, s.records(at)
+	return at, serving, nil
 }
 
 // records enters the TLSA records that devices need.

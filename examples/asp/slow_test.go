@@ -72,7 +72,7 @@ func TestSlowDevices(t *testing.T) {
 				s, err := open(t.Context(), cfg, slog.New(slog.DiscardHandler))
 				require.NoError(t, err)
 				port := &pipes{make(chan net.Conn), make(chan struct{})}
-				b, err := newBroker(port, s.verifier.ServerConfig(&tls.Config{GetCertificate: s.identity.certificate}, "iotregistry.ca"), 10, s)
+				b, err := newBroker(port, s.tlsConfig(), 10, s)
 				require.NoError(t, err)
 				defer b.close()
 
