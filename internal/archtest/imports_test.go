@@ -135,6 +135,12 @@ func TestRulesCatchWhatTheyForbid(t *testing.T) {
 		{"examples/ottawa", []string{"go.step.sm/crypto/pemutil"}, true},
 		{"examples/internal/keys", []string{"go.step.sm/crypto/pemutil"}, false},
 		{"examples/internal/keys", []string{"go.step.sm/crypto/tpm"}, true},
+		{"examples/asp", []string{"github.com/mochi-mqtt/server/v2"}, false},
+		{"examples/asp", []string{"github.com/eclipse/paho.golang/paho"}, true},
+		{"examples/device", []string{"github.com/eclipse/paho.golang/paho"}, false},
+		{"examples/device", []string{"github.com/mochi-mqtt/server/v2"}, true},
+		{"examples/internal/aspd", []string{"github.com/mochi-mqtt/server/v2"}, true},
+		{"registry", []string{"github.com/eclipse/paho.golang/paho"}, true},
 		{"registry", []string{"math/rand/v2"}, true},
 		{"mno/mnosim", []string{"math/rand/v2"}, false},
 	}
