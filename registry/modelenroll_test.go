@@ -127,18 +127,21 @@ func (w *world) newCardKey() int {
 // enroll has a device hand in a key: alone, in a process that dies, or while it is
 // reset.
 func (w *world) enroll() {
-	id := pick(w, w.names...)
-	if len(w.m.Profiles[id]) == 0 || w.m.Fuzzy || w.zone.down {
+	var ids []string
+	for _, id := range w.names {
+		if len(w.m.Profiles[id]) > 0 {
+			ids = append(ids, id)
+		}
+	}
+	if len(ids) == 0 || w.m.Fuzzy || w.zone.down {
 		return
 	}
+	id := pick(w, ids...)
 	n := len(w.m.Profiles[id])
 	if w.chance(10) {
 		n = 1 + w.rnd.IntN(n)
 	}
-	key := 1 + w.rnd.IntN(len(w.cards))
-	if w.chance(60) {
-		key = w.newCardKey()
-	}
+	key := w.someKey(id)
 	leaf, csr := w.leaf(eid.MustParse(id), n), csrOf(w.t, w.cards[key-1])
 	before := w.m.clone()
 	if w.chance(25) {
@@ -161,6 +164,23 @@ func (w *world) enroll() {
 		require.Equal(w.t, id, done.Device.String())
 		require.Equal(w.t, w.m.Keys[key-1].Filed, w.seconds(done.Enrolled))
 	}
+}
+
+// someKey is mostly a new one, or one that the device has or has had.
+func (w *world) someKey(id string) int {
+	var own []int
+	for i, k := range w.m.Keys {
+		if k.Device == id {
+			own = append(own, i+1)
+		}
+	}
+	switch {
+	case len(own) > 0 && w.chance(40):
+		return pick(w, own...)
+	case w.chance(15):
+		return 1 + w.rnd.IntN(len(w.cards))
+	}
+	return w.newCardKey()
 }
 
 // enrollBeside has a device enrol while its sponsor resets it. Whichever is first,

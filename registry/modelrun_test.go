@@ -166,9 +166,9 @@ func (w *world) next() {
 		w.progress()
 	case n < 52:
 		w.job()
-	case n < 57:
+	case n < 62:
 		w.enroll()
-	case n < 65 && len(w.calls) > 0:
+	case n < 70 && len(w.calls) > 0:
 		w.again()
 	default:
 		c := w.randomCall()
