@@ -12,6 +12,7 @@ import (
 	"crypto/x509"
 	"encoding/hex"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/iotregistry/sdk/profile"
@@ -47,6 +48,34 @@ func cardKeyRecord(fp string, device eid.ID, k *cardKey) Record {
 func cardKeys(ctx context.Context, tx Tx, fps ...string) (map[string]*cardKey, error) {
 	recs, err := tx.Get(ctx, TableKeys, fps...)
 	return cardKeysOf(recs, err)
+}
+
+// cardKeysOfDevice reads the key fp and those of a device that it may replace: the
+// one that the device has and the one that its maker has vouched for, which may have
+// come late. A device without a key may have had others in an earlier life at the
+// registry.
+func cardKeysOfDevice(ctx context.Context, tx Tx, d *Device, fp string) (map[string]*cardKey, error) {
+	fps := []string{fp}
+	claim, err := getOne[Claim](ctx, tx, TableClaims, d.ID.String())
+	if err != nil {
+		return nil, err
+	}
+	if claim != nil && len(claim.CSR) > 0 {
+		spki, err := parseCSR(claim.CSR, claim.Key)
+		if err != nil {
+			return nil, fmt.Errorf("registry: claim of %s is damaged: %w", d.ID, err)
+		}
+		fps = append(fps, fingerprint(spki))
+	}
+	out := map[string]*cardKey{}
+	if len(d.CardKey) > 0 {
+		fps = append(fps, fingerprint(d.CardKey))
+	} else if out, err = cardKeysOf(tx.List(ctx, TableKeys, Query{Parent: d.ID.String()})); err != nil {
+		return nil, err
+	}
+	more, err := cardKeys(ctx, tx, fps...)
+	maps.Copy(out, more)
+	return out, err
 }
 
 func cardKeysOf(recs []Record, err error) (map[string]*cardKey, error) {
@@ -128,15 +157,22 @@ func newestCardKeys(ctx context.Context, tx Tx, claims map[string]*Claim) (map[s
 	return out, err
 }
 
-// lastCardKey is the one key of a device that no other has replaced.
+// lastCardKey is the key of a device that came last, if no other has replaced it.
 func lastCardKey(ctx context.Context, tx Tx, c *Claim) ([]byte, error) {
 	all, err := cardKeysOf(tx.List(ctx, TableKeys, Query{Parent: c.Device.String()}))
+	if err != nil {
+		return nil, err
+	}
+	var last *cardKey
 	for _, k := range all {
-		if k.Replaced.IsZero() {
-			return parseCSR(k.CSR, c.Key)
+		if k.Replaced.IsZero() && (last == nil || k.Filed.After(last.Filed)) {
+			last = k
 		}
 	}
-	return nil, err
+	if last == nil {
+		return nil, nil
+	}
+	return parseCSR(last.CSR, c.Key)
 }
 
 // signingKey returns the public key that a device's next profile certifies, and

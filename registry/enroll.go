@@ -78,7 +78,7 @@ func (r *Registry) Enroll(ctx context.Context, leaf *x509.Certificate, csr []byt
 
 func (r *Registry) enroll(ctx context.Context, tx Tx, d *Device, p *Profile, spki, csr []byte) (Enrollment, error) {
 	now, fp, before := r.now(), fingerprint(spki), fingerprint(d.CardKey)
-	known, err := cardKeys(ctx, tx, fp, before)
+	known, err := cardKeysOfDevice(ctx, tx, d, fp)
 	if err != nil {
 		return Enrollment{}, err
 	}
@@ -95,9 +95,11 @@ func (r *Registry) enroll(ctx context.Context, tx Tx, d *Device, p *Profile, spk
 	if k == nil { // a maker may have vouched for it since the device was registered
 		recs = append(recs, cardKeyRecord(fp, d.ID, &cardKey{CSR: csr, Filed: now}))
 	}
-	if old := known[before]; old != nil {
-		old.Replaced = now
-		recs = append(recs, cardKeyRecord(before, d.ID, old))
+	for other, old := range known {
+		if other != fp && old.device == d.ID.String() && old.Replaced.IsZero() {
+			old.Replaced = now
+			recs = append(recs, cardKeyRecord(other, d.ID, old))
+		}
 	}
 	if err := tx.Put(ctx, TableKeys, recs...); err != nil {
 		return Enrollment{}, err

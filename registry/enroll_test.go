@@ -508,3 +508,80 @@ func FuzzEnroll(f *testing.F) {
 		require.NotEqual(t, taken, d.CardKey)
 	})
 }
+
+// unclaimed registers a device that no maker has vouched for, and activates it.
+func (b *bench) unclaimed(id eid.ID) {
+	b.t.Helper()
+	b.ok(b.reg.Import(context.Background(), parko, registry.Import{
+		Owner: city.Account, MNO: telco.Account, Rows: []registry.Row{{ID: id, PublicKey: b.keyText(id)}},
+	}))
+	b.ok(b.reg.Activate(context.Background(), parko, registry.Options{}, id))
+}
+
+// reborn has a device deleted, forgotten and registered anew.
+func (b *bench) reborn(id eid.ID) {
+	b.t.Helper()
+	b.ok(b.reg.Delete(context.Background(), parko, registry.Options{}, id))
+	b.wait(3 * time.Hour)
+	b.resume()
+	b.unclaimed(id)
+}
+
+func (b *bench) enrolled(id eid.ID, key crypto.Signer) {
+	b.t.Helper()
+	_, err := b.reg.Enroll(context.Background(), b.current(id), csrOf(b.t, key))
+	require.NoError(b.t, err)
+}
+
+// Of all keys that a device has had, in whatever life at the registry, only the last
+// one is good: each other was replaced, though it was not the device's when that
+// was done.
+func TestOnlyTheLastKeyIsGood(t *testing.T) {
+	t.Parallel()
+	lives := func(c *registry.Config) { c.AllowUnclaimed, c.Redemption, c.PurgeAfter = true, time.Hour, time.Hour }
+	id := eid.MustParse("77")
+	t.Run("one of an earlier life", func(t *testing.T) {
+		t.Parallel()
+		b := newBench(t, lives)
+		b.newKey(id)
+		b.unclaimed(id)
+		first, second := signer(t), signer(t)
+		b.enrolled(id, first)
+		b.reborn(id)
+		require.Empty(t, b.device(id).CardKey)
+		b.enrolled(id, second)
+		b.wait(time.Hour)
+		_, err := b.reg.Enroll(t.Context(), b.current(id), csrOf(t, first))
+		require.ErrorIs(t, err, registry.ErrInvalid)
+	})
+	t.Run("one that a maker has vouched for late", func(t *testing.T) {
+		t.Parallel()
+		b := newBench(t, lives)
+		key := b.newKey(id)
+		b.unclaimed(id)
+		vouched, last := signer(t), signer(t)
+		b.enrolled(id, signer(t))
+		b.ok(b.reg.File(t.Context(), maker, []registry.Claim{{Device: id, Key: key, CSR: csrOf(t, vouched)}}))
+		b.wait(time.Hour)
+		b.enrolled(id, last)
+		for range 3 {
+			b.reborn(id)
+			require.Equal(t, spkiOf(t, last), b.device(id).CardKey)
+			require.Equal(t, spkiOf(t, last), b.current(id).RawSubjectPublicKeyInfo)
+		}
+		_, err := b.reg.Enroll(t.Context(), b.current(id), csrOf(t, vouched))
+		require.ErrorIs(t, err, registry.ErrInvalid)
+	})
+	t.Run("one that is forgotten", func(t *testing.T) {
+		t.Parallel()
+		b := newBench(t, lives)
+		key := b.newKey(id)
+		b.unclaimed(id)
+		vouched := signer(t)
+		b.enrolled(id, signer(t))
+		b.ok(b.reg.File(t.Context(), maker, []registry.Claim{{Device: id, Key: key, CSR: csrOf(t, vouched)}}))
+		b.ok(b.reg.ForgetCardKeys(t.Context(), parko, registry.Options{}, id))
+		b.reborn(id)
+		require.Equal(t, spkiOf(t, vouched), b.device(id).CardKey, "the maker's word is about another key")
+	})
+}

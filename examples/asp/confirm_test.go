@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/iotregistry/sdk/examples/internal/aspd"
+	"github.com/iotregistry/sdk/registry/eid"
 )
 
 // fakeRegistry answers /v1/confirm, after some failures.
@@ -83,4 +84,28 @@ func TestConfirmed(t *testing.T) {
 	c.stop()
 	require.Equal(t, map[string]bool{"Bearer secret-token": true}, reg.tokens)
 	require.NotContains(t, c.log.String(), "secret-token")
+}
+
+// TestOtherRegistrysDevices: the numbers of profiles are each registry's own, so that
+// a device of another zone says nothing about one of the registry at -registry.
+func TestOtherRegistrysDevices(t *testing.T) {
+	t.Parallel()
+	reg := &fakeRegistry{profiles: map[string]uint64{}, tokens: map[string]bool{}}
+	server := httptest.NewServer(reg)
+	t.Cleanup(server.Close)
+	token := filepath.Join(t.TempDir(), "token")
+	require.NoError(t, os.WriteFile(token, []byte("secret-token"), 0o600))
+	c := newCloud(t, func(f *flags) {
+		f.registry, f.token, f.zones = server.URL, token, "iotregistry.ca,example.net"
+	})
+	for n, zone := range []string{"example.net", "iotregistry.ca"} {
+		id := eid.MustParse([]string{"1000000000000001", "1000000000000002"}[n])
+		x, err := c.sessions.Admit(aspd.Device{ID: id, Name: "11." + id.String() + "." + zone, Zone: zone, ProfileID: 11}, aspd.Link{Kind: "test"})
+		require.NoError(t, err)
+		defer x.Leave()
+	}
+	require.Eventually(t, func() bool {
+		return reg.confirmed("1000000000000002") == 11 && c.confirmer.Counts() == aspd.Counts{}
+	}, 20*time.Second, 10*time.Millisecond)
+	require.Zero(t, reg.confirmed("1000000000000001"))
 }

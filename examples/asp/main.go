@@ -47,7 +47,7 @@
 //	                              within an hour
 //
 // With -registry, devices that come are confirmed at the registry, which lets it
-// withdraw the profiles they had before.
+// withdraw the profiles they had before: those of the first of -zones, which is its.
 //
 // Send it SIGTERM or SIGINT to end it. Exit status 0 means that it ended so, 1
 // that something failed, 2 wrong usage.
@@ -105,7 +105,7 @@ func (f *flags) register(fs *flag.FlagSet) {
 	fs.StringVar(&f.zones, "zones", "", "DNS `zones` of the registries whose devices are admitted, separated by commas; required")
 	fs.StringVar(&f.dns, "dns", "", "ask these DNS `servers`, in order: HOST[:PORT], tcp:// or tls://HOST[:PORT], separated by commas; empty for the system's")
 	fs.StringVar(&f.anchor, "anchor", "", "trust the anchors in this `file`: DS or DNSKEY records, or XML of RFC 9718; empty for the IANA root anchors")
-	fs.StringVar(&f.registry, "registry", "", "`URL` of the registry at which devices that connect are confirmed; empty for not at all")
+	fs.StringVar(&f.registry, "registry", "", "`URL` of the registry of the first of -zones, at which its devices that connect are confirmed; empty for not at all")
 	fs.StringVar(&f.token, "token-file", "", "`file` with the token for that registry")
 	fs.StringVar(&f.ca, "ca", "", "PEM `file` with the CA of that registry; empty for the system's")
 	fs.DurationVar(&f.recheck, "recheck", time.Hour, "longest `time` between two look-ups of a connected device; the TTL of its records where that is shorter")

@@ -57,9 +57,17 @@ func open(ctx context.Context, cfg *settings, log *slog.Logger) (*service, error
 	}
 	if cfg.registry != nil {
 		s.confirmer = &aspd.Confirmer{Call: confirming(cfg.registry), Log: log}
-		s.sessions.OnAdmit = s.confirmer.Add
+		s.sessions.OnAdmit = s.confirm
 	}
 	return s, nil
+}
+
+// confirm has a device confirmed that is of the zone of -registry: the same device
+// may be in another registry too, whose profiles have numbers of their own.
+func (s *service) confirm(d aspd.Device) {
+	if d.Zone == s.cfg.zoneList[0] {
+		s.confirmer.Add(d)
+	}
 }
 
 func (s *service) now() time.Time {

@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/iotregistry/sdk/mno"
 	"github.com/iotregistry/sdk/mno/es2"
 	"github.com/iotregistry/sdk/mno/es9"
 	"github.com/iotregistry/sdk/mno/esipa"
@@ -248,4 +250,34 @@ func (r *running) waiting(id string) []string {
 		list = append(list, j.Download.ICCID)
 	}
 	return list
+}
+
+// TestTriggerOfTheCancelled: an order that is cancelled while the eIM is being told of
+// it does not wait there.
+func TestTriggerOfTheCancelled(t *testing.T) {
+	t.Parallel()
+	f, err := parseFlags([]string{"-data", filepath.Join(t.TempDir(), "data")}, io.Discard)
+	require.NoError(t, err)
+	require.NoError(t, f.check(false))
+	s, err := f.open(t.Context(), slog.New(slog.DiscardHandler))
+	require.NoError(t, err)
+	defer func() { require.NoError(t, s.close()) }()
+	id := eid.MustParse("89999901000000000000000000000067")
+	made, err := provision(t.Context(), s.engine, f.fqdn, []order{{EID: id.String(), ProfileType: "iot", device: id}})
+	require.NoError(t, err)
+	waiting := func() int {
+		status, err := s.eim.Status(t.Context(), id)
+		require.NoError(t, err)
+		return len(status.Waiting)
+	}
+	before := waiting()
+	p, err := s.engine.Profile(t.Context(), made[0].ICCID)
+	require.NoError(t, err)
+	require.NoError(t, s.trigger(t.Context(), p))
+	require.Equal(t, before, waiting(), "it waits once")
+	require.NoError(t, s.orderBook().CancelOrder(t.Context(), es2.Call{Requester: ordersRequester, ID: "1"},
+		es2.CancelOrder{ICCID: p.ICCID, Device: id, Final: mno.Unavailable}))
+	require.Less(t, waiting(), before)
+	require.NoError(t, s.trigger(t.Context(), p)) // by a call that began before
+	require.Less(t, waiting(), before)
 }

@@ -58,14 +58,17 @@ type Counts struct {
 	Dropped uint64 `json:"dropped"` // left out since the start because too many were waiting
 }
 
-// Add has a device confirmed, unless that was done. It does not block.
+// Add has a device confirmed, unless that was done, or a later profile of it is
+// known: the numbers of profiles grow, and a device may have two for a while, of
+// which the registry confirms the last. All devices must be of one registry. Add
+// does not block.
 func (c *Confirmer) Add(d Device) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.prepare()
-	_, waits := c.pending[d.ID]
+	waiting, waits := c.pending[d.ID]
 	switch {
-	case c.done[d.ID] == d.ProfileID: // profile IDs begin at 1
+	case d.ProfileID <= max(c.done[d.ID], waiting): // profile IDs begin at 1
 		return
 	case !waits && len(c.pending) >= or(c.Queue, DefaultQueue):
 		c.dropped++

@@ -181,3 +181,28 @@ func TestConfirmerRun(t *testing.T) {
 		running.Wait()
 	})
 }
+
+// Within the overlap a device may come with its former profile again, which the
+// registry does not confirm: it must not take the place of the new one.
+func TestConfirmerKeepsTheNewestProfile(t *testing.T) {
+	t.Parallel()
+	b := newBook()
+	b.broken = errors.New("down")
+	c := &aspd.Confirmer{Call: b.call}
+	c.Add(device(1, 12))
+	_, err := c.Flush(t.Context())
+	require.Error(t, err)
+	c.Add(device(1, 11))
+	b.broken = nil
+	b.fails = func(one registry.Confirmation) error {
+		if one.ProfileID != 12 {
+			return registry.ErrState
+		}
+		return nil
+	}
+	_, err = c.Flush(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, map[string]uint64{device(1, 12).ID.String(): 12}, b.knows)
+	c.Add(device(1, 11))
+	require.Zero(t, c.Counts().Pending, "nor is it asked about again")
+}
