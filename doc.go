@@ -49,6 +49,8 @@
 //     through a modem or [github.com/iotregistry/sdk/profile/iotsafe/pcsc] through
 //     a card reader; [github.com/iotregistry/sdk/profile/iotsafe/applet]: such an
 //     applet, simulated;
+//     APDU; [github.com/iotregistry/sdk/profile/euicc/tpmkeys]: its keys in a
+//     TPM;
 //     [github.com/iotregistry/sdk/profile/device]: the device's runtime;
 //     [github.com/iotregistry/sdk/profile/profiletest]: checks for other keys.
 //   - [github.com/iotregistry/sdk/mno]: orders, states, errors;

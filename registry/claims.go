@@ -8,12 +8,12 @@ import (
 
 	"github.com/iotregistry/sdk/profile"
 	"github.com/iotregistry/sdk/registry/claim"
-	"github.com/iotregistry/sdk/registry/eid"
 )
 
 // File records a maker's claims: the devices it made and their eUICCs' keys.
 // A claim is final; filing the same one again is no error, another key for the
-// same device is. Results are in the order of claims; when File itself fails,
+// same device is (ErrKeyMismatch), be it of the eUICC or in a certificate request,
+// and so is a request for another device's key (ErrKeyTaken). Results are in the order of claims; when File itself fails,
 // each claim it did not come to carries the error.
 func (r *Registry) File(ctx context.Context, actor Actor, claims []Claim) ([]Result, error) {
 	if err := may(actor, opClaim, nil); err != nil {
@@ -68,7 +68,7 @@ func (r *Registry) fileList(ctx context.Context, actor Actor, read func([]claim.
 	}
 	claims, results := make([]Claim, len(list.Claims)), make([]Result, len(list.Claims))
 	for i, c := range list.Claims {
-		claims[i] = Claim{Device: c.Device, Model: c.Model, Key: c.Key}
+		claims[i] = Claim{Device: c.Device, Model: c.Model, Key: c.Key, CSR: c.CSR}
 		results[i] = Result{Line: c.Line, Device: c.Device}
 	}
 	err = r.file(ctx, actor, list.Maker, claims, results)
@@ -103,40 +103,45 @@ func (r *Registry) makers(ctx context.Context) ([]claim.Maker, error) {
 }
 
 func (r *Registry) fileBatch(ctx context.Context, actor Actor, maker string, claims []Claim, results []Result) error {
-	ids := make([]eid.ID, len(claims))
+	batch := make([]*filing, len(claims))
 	for i, c := range claims {
-		ids[i] = c.Device
+		results[i] = Result{Line: results[i].Line, Device: c.Device}
+		c.Maker, c.Filed = maker, r.now()
+		batch[i] = &filing{claim: &c, result: &results[i]}
+		batch[i].err = batch[i].check()
 	}
 	return r.store.Update(ctx, func(tx Tx) error {
-		known, err := getAll[Claim](ctx, tx, TableClaims, idKeys(ids)...)
+		w, err := loadFiling(ctx, tx, batch)
 		if err != nil {
 			return err
 		}
-		var recs []Record
-		var notes []Note
-		for i, c := range claims {
-			results[i] = Result{Line: results[i].Line, Device: c.Device}
-			c.Maker, c.Filed = maker, r.now()
-			if err := checkClaim(&c, known[c.Device.String()]); err != nil {
-				results[i].Err = &Error{Op: opClaim, Device: c.Device, Err: err}
-				continue
-			}
-			if known[c.Device.String()] == nil {
-				known[c.Device.String()] = &c
-				recs = append(recs, Record{Key: c.Device.String(), Parent: c.Maker, Body: encode(c)})
-				notes = append(notes, Note{Op: opClaim, Device: c.Device, Subject: c.Maker})
+		for _, f := range batch {
+			f.result.Err = nil // a store may run this again after a conflict
+			if err := w.add(f); err != nil {
+				f.result.Err = &Error{Op: opClaim, Device: f.claim.Device, Err: err}
 			}
 		}
-		if err := r.Record(ctx, tx, actor, notes...); err != nil {
+		if err := r.Record(ctx, tx, actor, w.notes...); err != nil {
 			return err
 		}
-		return tx.Put(ctx, TableClaims, recs...)
+		if err := tx.Put(ctx, TableKeys, w.keyRecs...); err != nil {
+			return err
+		}
+		return tx.Put(ctx, TableClaims, w.recs...)
 	})
 }
 
-// checkClaim brings the claim's key into its one text form and holds it against
-// an earlier claim.
-func checkClaim(c, earlier *Claim) error {
+// filing is one claim on its way. Signatures are checked before the transaction.
+type filing struct {
+	claim  *Claim
+	card   string // fingerprint of the card's own key, "" for none
+	err    error  // what is wrong with the claim itself
+	result *Result
+}
+
+// check brings the claim's key into its one text form.
+func (f *filing) check() error {
+	c := f.claim
 	if c.Device.IsZero() {
 		return fmt.Errorf("%w: a claim needs a device ID", ErrInvalid)
 	}
@@ -148,8 +153,84 @@ func checkClaim(c, earlier *Claim) error {
 		return fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
 	c.Key = profile.FormatPublicKey(pub)
-	if earlier != nil && (earlier.Key != c.Key || earlier.Maker != c.Maker) {
+	if len(c.CSR) == 0 {
+		return nil
+	}
+	spki, err := parseCSR(c.CSR, c.Key)
+	if err == nil {
+		f.card = fingerprint(spki)
+	}
+	return err
+}
+
+// filed is what a batch of claims finds and writes.
+type filed struct {
+	known         map[string]*Claim
+	owners        map[string]string // of cards' keys: devices by fingerprint
+	recs, keyRecs []Record
+	notes         []Note
+}
+
+func loadFiling(ctx context.Context, tx Tx, batch []*filing) (*filed, error) {
+	w := &filed{owners: map[string]string{}}
+	var ids, fps []string
+	for _, f := range batch {
+		ids = append(ids, f.claim.Device.String())
+		if f.card != "" {
+			fps = append(fps, f.card)
+		}
+	}
+	var err error
+	if w.known, err = getAll[Claim](ctx, tx, TableClaims, ids...); err != nil {
+		return nil, err
+	}
+	keys, err := cardKeys(ctx, tx, fps...)
+	for fp, k := range keys {
+		w.owners[fp] = k.device
+	}
+	return w, err
+}
+
+// add holds a claim against those before it, and keeps it.
+func (w *filed) add(f *filing) error {
+	if f.err != nil {
+		return f.err
+	}
+	c, id := f.claim, f.claim.Device.String()
+	owner, taken := w.owners[f.card]
+	if taken && owner != id {
+		return errOthersKey
+	}
+	if earlier := w.known[id]; earlier != nil {
+		return earlier.holds(c, f.card)
+	}
+	w.known[id] = c
+	w.recs = append(w.recs, Record{Key: id, Parent: c.Maker, Body: encode(c)})
+	note := Note{Op: opClaim, Device: c.Device, Subject: c.Maker}
+	if f.card != "" {
+		note.Detail = map[string]string{"cardKey": f.card}
+	}
+	if f.card != "" && !taken {
+		w.owners[f.card] = id
+		w.keyRecs = append(w.keyRecs, cardKeyRecord(f.card, c.Device, &cardKey{CSR: c.CSR, Filed: c.Filed}))
+	}
+	w.notes = append(w.notes, note)
+	return nil
+}
+
+// holds reports why a later claim says something else than c. One that leaves the
+// card's key out does not: a maker's certificates have no place for it.
+func (c *Claim) holds(later *Claim, card string) error {
+	if c.Key != later.Key || c.Maker != later.Maker {
 		return fmt.Errorf("%w: the device is already claimed", ErrKeyMismatch)
 	}
-	return nil
+	if card == "" {
+		return nil
+	}
+	if len(c.CSR) > 0 {
+		if spki, err := parseCSR(c.CSR, c.Key); err != nil || fingerprint(spki) == card {
+			return err
+		}
+	}
+	return fmt.Errorf("%w: the device is already claimed with another card key, or none: it can enrol one itself", ErrKeyMismatch)
 }

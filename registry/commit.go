@@ -103,7 +103,7 @@ func useCodes(ctx context.Context, tx Tx, e *errand, plans []*plan) error {
 func (d *Device) changedSince(then *Device) bool {
 	samePending := (d.Pending == nil) == (then.Pending == nil) && (d.Pending == nil || *d.Pending == *then.Pending)
 	return d.Sponsor != then.Sponsor || d.Profile != then.Profile || d.Key != then.Key || !samePending ||
-		d.MNO != then.MNO || !d.Deleted.Equal(then.Deleted) || !slices.Equal(d.Status, then.Status)
+		!bytes.Equal(d.CardKey, then.CardKey) || d.MNO != then.MNO || !d.Deleted.Equal(then.Deleted) || !slices.Equal(d.Status, then.Status)
 }
 
 // grants reports whether r is the record that a code was found to match, and
@@ -185,6 +185,9 @@ func (w *commitment) add(op string, p *plan, d *Device, m Moved) {
 	}
 	if m.From != m.To {
 		detail["from"] = m.From
+	}
+	if p.parcel.profile.KeyOnCard {
+		detail["cardKey"] = fingerprint(p.device.CardKey)
 	}
 	w.notes = append(w.notes, Note{Op: op, Device: d.ID, Subject: m.Transfer, Detail: detail})
 }

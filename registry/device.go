@@ -12,26 +12,38 @@ import (
 
 // Device is a mobile IoT device as the registry knows it. At every moment it
 // has exactly one sponsor and at most one current profile.
+//
+// CardKey is the SubjectPublicKeyInfo, in DER, of the signing key that the
+// device's card has made: the profiles that come next certify it and carry no
+// private key. Empty, the registry makes a key for each. Whether that was so for a
+// profile there is, its KeyOnCard says.
+//
+// A card key stays the same from profile to profile until the device enrols
+// another, also when the device changes providers. That links the certificates to
+// each other, as the device ID in their names does, and it goes on linking them for
+// those who have seen the key alone. Enrol a new key before a transfer to avoid it.
 type Device struct {
-	ID      eid.ID    `json:"id"`
-	Model   string    `json:"model,omitempty"`
-	Version string    `json:"version,omitempty"` // of the model, as the owner's list has it
-	Sponsor string    `json:"sponsor"`           // account of the ASP that answers for it
-	Owner   string    `json:"owner"`             // account that may draw its authorization codes
-	MNO     string    `json:"mno,omitempty"`     // account of the operator that delivers to it
-	Key     string    `json:"key"`               // eUICC key-agreement public key, as profile.FormatPublicKey writes it
-	Status  []Status  `json:"status,omitempty"`  // what was set; see Statuses
-	Profile uint64    `json:"profile,omitempty"` // current profile ID; 0 before activation
-	Retired []uint64  `json:"retired,omitempty"` // superseded profiles whose records are still published
-	Pending *Pending  `json:"pending,omitempty"` // the transfer that waits for a decision
-	From    string    `json:"from,omitempty"`    // sponsor before the last transfer
-	Moved   time.Time `json:"moved,omitzero"`    // when the last transfer took effect
-	Undo    time.Time `json:"undo,omitzero"`     // until then it can be undone
-	Deleted time.Time `json:"deleted,omitzero"`  // when it was deleted; it can be restored until Redeem
-	Redeem  time.Time `json:"redeem,omitzero"`   // end of the redemption period
-	Purge   time.Time `json:"purge,omitzero"`    // from then on the registry does not know it
-	Created time.Time `json:"created"`
-	Updated time.Time `json:"updated"`
+	ID       eid.ID    `json:"id"`
+	Model    string    `json:"model,omitempty"`
+	Version  string    `json:"version,omitempty"` // of the model, as the owner's list has it
+	Sponsor  string    `json:"sponsor"`           // account of the ASP that answers for it
+	Owner    string    `json:"owner"`             // account that may draw its authorization codes
+	MNO      string    `json:"mno,omitempty"`     // account of the operator that delivers to it
+	Key      string    `json:"key"`               // eUICC key-agreement public key, as profile.FormatPublicKey writes it
+	CardKey  []byte    `json:"cardKey,omitempty"` // what its next profile certifies; see below
+	Enrolled time.Time `json:"enrolled,omitzero"` // when the device itself last gave it; see Registry.Enroll
+	Status   []Status  `json:"status,omitempty"`  // what was set; see Statuses
+	Profile  uint64    `json:"profile,omitempty"` // current profile ID; 0 before activation
+	Retired  []uint64  `json:"retired,omitempty"` // superseded profiles whose records are still published
+	Pending  *Pending  `json:"pending,omitempty"` // the transfer that waits for a decision
+	From     string    `json:"from,omitempty"`    // sponsor before the last transfer
+	Moved    time.Time `json:"moved,omitzero"`    // when the last transfer took effect
+	Undo     time.Time `json:"undo,omitzero"`     // until then it can be undone
+	Deleted  time.Time `json:"deleted,omitzero"`  // when it was deleted; it can be restored until Redeem
+	Redeem   time.Time `json:"redeem,omitzero"`   // end of the redemption period
+	Purge    time.Time `json:"purge,omitzero"`    // from then on the registry does not know it
+	Created  time.Time `json:"created"`
+	Updated  time.Time `json:"updated"`
 
 	version uint64 // of the stored record
 }
@@ -111,7 +123,8 @@ type Profile struct {
 	Name       string        `json:"name"` // owner name of its DNS records, <ID>.<device>.<zone>
 	Status     ProfileStatus `json:"status"`
 	MNOStatus  MNOStatus     `json:"mnoStatus"`
-	Receipt    mno.Receipt   `json:"receipt"` // of the operator's order
+	Receipt    mno.Receipt   `json:"receipt"`             // of the operator's order
+	KeyOnCard  bool          `json:"keyOnCard,omitempty"` // the private key of its certificate was made on the card, not here
 	Created    time.Time     `json:"created"`
 	Updated    time.Time     `json:"updated"`
 	NotAfter   time.Time     `json:"notAfter,omitzero"`   // end of its certificate
@@ -122,7 +135,8 @@ type Profile struct {
 }
 
 // Issued is what was made for a profile, once. The profile's plaintext, with
-// the device's private key, exists only inside Sealed.
+// the device's private key where the registry has made one, exists only inside
+// Sealed.
 type Issued struct {
 	Certificate []byte `json:"certificate"` // DER, as published
 	Sealed      []byte `json:"sealed"`      // as ordered
@@ -136,11 +150,12 @@ func (p *Profile) project(now time.Time) {
 	}
 }
 
-// Claim is a maker's word that a device exists and which key its eUICC has.
+// Claim is a maker's word that a device exists and which keys its eUICC has.
 type Claim struct {
 	Device eid.ID    `json:"device"`
 	Model  string    `json:"model,omitempty"`
-	Key    string    `json:"key"` // as profile.FormatPublicKey writes it
+	Key    string    `json:"key"`           // as profile.FormatPublicKey writes it
+	CSR    []byte    `json:"csr,omitempty"` // certificate request for the card's own signing key, as profile.ParseCSR reads it; empty: the registry makes keys
 	Maker  string    `json:"maker"`
 	Filed  time.Time `json:"filed"`
 }

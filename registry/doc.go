@@ -30,7 +30,9 @@
 //
 // The engine believes the [Actor] it is given; authenticate callers before, for
 // instance with [Registry.Authenticate]. It makes devices' private keys and
-// forgets them, so whoever runs the process could keep them. The store sees no
+// forgets them, so whoever runs the process could keep them; not those of devices
+// whose cards make them, of which it sees certificate requests only
+// ([Claim], [Registry.Enroll]). The store sees no
 // codes, tokens or private keys, but who can write to it can move devices, and
 // rewrite what the audit trail says since the newest head that somebody else has
 // kept.

@@ -25,6 +25,7 @@ var (
 	ErrNotPending  = errors.New("no transfer of the device is pending")
 	ErrNoKey       = errors.New("no maker has vouched for this device's eUICC key: ask the maker to file its claim")
 	ErrKeyMismatch = errors.New("the public key differs from the one the maker vouched for")
+	ErrKeyTaken    = errors.New("the certificate request is for a key of another device")
 	ErrUnknown     = errors.New("no such account")
 	ErrNoJob       = errors.New("no such job")
 	ErrInvalid     = errors.New("invalid request")
@@ -54,6 +55,7 @@ var kinds = []struct {
 	{"cancelled", ErrCancelled, 2400, false},
 	{"no-key", ErrNoKey, 2005, false},
 	{"key-mismatch", ErrKeyMismatch, 2005, false},
+	{"key-taken", ErrKeyTaken, 2005, false},
 	{"idempotency-key-reused", ErrKeyReused, 2005, false},
 	{"invalid", ErrInvalid, 2005, false},
 	{"own", ErrOwn, 2002, false},

@@ -129,6 +129,7 @@ func putOwned(ctx context.Context, tx Tx, recs []Record) error {
 type importContext struct {
 	devices  map[string]*Device
 	claims   map[string]*Claim
+	cards    map[string][]byte // the keys that the devices' cards have made
 	accounts map[string]*Account
 }
 
@@ -152,6 +153,9 @@ func loadImport(ctx context.Context, tx Tx, actor Actor, in Import, batch []*pla
 		return nil, err
 	}
 	if b.claims, err = getAll[Claim](ctx, tx, TableClaims, keys...); err != nil {
+		return nil, err
+	}
+	if b.cards, err = newestCardKeys(ctx, tx, b.claims); err != nil {
 		return nil, err
 	}
 	b.accounts, err = getAll[Account](ctx, tx, TableAccounts, slices.Sorted(maps.Keys(operators))...)
@@ -195,7 +199,7 @@ func (r *Registry) newDevice(b *importContext, actor Actor, in Import, row Row) 
 	}
 	d := &Device{
 		ID: row.ID, Model: row.Model, Version: row.Version,
-		Sponsor: actor.Account, Owner: in.Owner, MNO: operator, Key: key,
+		Sponsor: actor.Account, Owner: in.Owner, MNO: operator, Key: key, CardKey: b.cards[row.ID.String()],
 		Created: now, Updated: now,
 	}
 	if old != nil { // deleted, and not cleared away yet

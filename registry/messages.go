@@ -26,6 +26,7 @@ const (
 	MessageStatusChanged     MessageType = "statusChangedByServer"
 	MessageCertExpiring      MessageType = "certificateExpiring"
 	MessageDeviceDeleted     MessageType = "deviceDeleted"
+	MessageKeyEnrolled       MessageType = "keyEnrolled" // a device has a new key, which its next profile certifies
 	MessageJobDone           MessageType = "jobDone"
 )
 

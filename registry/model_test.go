@@ -22,6 +22,7 @@ type model struct {
 	Messages  map[string][]mMessage
 	Audit     map[string]int   // entries by operation and device
 	Kept      map[string]mKept // answers by account, key and batch
+	Keys      []*mKey          // that cards have made
 
 	MNODown bool
 	Fuzzy   bool // some profiles may not have got into the zone
@@ -36,6 +37,8 @@ type mDevice struct {
 	From                    string
 	Undo                    int64
 	Deleted, Redeem, Purged int64
+	Card                    int // number of its own key; 0 for none
+	Enrolled                int64
 }
 
 type mPending struct {
@@ -46,6 +49,7 @@ type mPending struct {
 type mProfile struct {
 	Sponsor, MNO string
 	Status       registry.ProfileStatus
+	Card         int   // number of the key that it certifies
 	Until        int64 // end of the overlap
 	Leaving      bool  // withdrawn, perhaps not carried out yet
 	Unseen       bool  // superseded, perhaps before it got into the zone
@@ -346,7 +350,7 @@ func (m *model) renew(op, id, to, mno string) {
 		d.Retired = append(d.Retired, d.Profile)
 	}
 	old := d.Profile
-	m.Profiles[id] = append(m.Profiles[id], &mProfile{Sponsor: to, MNO: mno, Status: "published"})
+	m.Profiles[id] = append(m.Profiles[id], &mProfile{Sponsor: to, MNO: mno, Status: "published", Card: d.Card})
 	d.Profile, d.MNO = len(m.Profiles[id]), mno
 	m.note(op, id)
 	if n := len(m.Transfers[id]); n > 0 && d.Sponsor == to {
@@ -405,6 +409,8 @@ func (m *model) judgeRecord(c mCall, it mItem, d *mDevice) verdict {
 		return no(kind)
 	}
 	switch c.Op {
+	case "forget":
+		return m.forget(id, d)
 	case "status":
 		if d.Deleted != 0 || c.Actor.Role == asp && d.has("serverUpdateProhibited") {
 			return no("state")
@@ -475,7 +481,7 @@ func (m *model) judgeImport(c mCall, id string, d *mDevice) verdict {
 	return verdict{do: func() {
 		m.leave(id)
 		who := strings.Fields(c.Param)
-		m.Devices[id] = &mDevice{Sponsor: c.Actor.Account, Owner: who[0], MNO: who[1]}
+		m.Devices[id] = &mDevice{Sponsor: c.Actor.Account, Owner: who[0], MNO: who[1], Card: m.cardOf(id)}
 		m.note("import", id)
 	}}
 }

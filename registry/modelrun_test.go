@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -84,12 +85,14 @@ type world struct {
 	trace []string
 	must  map[string]bool // profiles whose records must not leave the zone
 	key   crypto.Signer
+	cards []crypto.Signer // keys that cards have made
+	certs map[uint64]*x509.Certificate
 }
 
 func newWorld(t *testing.T, seed uint64, store registry.Store) *world {
 	w := &world{
 		rnd: rand.New(rand.NewPCG(seed, 0)), seed: seed, rows: map[string]registry.Row{}, codes: map[string][]registry.AuthCode{},
-		must: map[string]bool{}, key: signer(t),
+		must: map[string]bool{}, key: signer(t), certs: map[uint64]*x509.Certificate{},
 		m: &model{
 			Devices: map[string]*mDevice{}, Profiles: map[string][]*mProfile{}, Transfers: map[string][]*mTransfer{},
 			Codes: map[string]*mCode{}, Guesses: map[string]*mGuess{}, Messages: map[string][]mMessage{},
@@ -110,10 +113,11 @@ func newWorld(t *testing.T, seed uint64, store registry.Store) *world {
 	} {
 		require.NoError(t, w.reg.PutAccount(t.Context(), root, a))
 	}
-	for _, row := range w.claim(4) {
+	for _, row := range w.claim(3) {
 		w.names = append(w.names, row.ID.String())
 		w.rows[row.ID.String()] = row
 	}
+	w.carded("77", "78")
 	return w
 }
 
@@ -162,7 +166,9 @@ func (w *world) next() {
 		w.progress()
 	case n < 52:
 		w.job()
-	case n < 60 && len(w.calls) > 0:
+	case n < 62:
+		w.enroll()
+	case n < 70 && len(w.calls) > 0:
 		w.again()
 	default:
 		c := w.randomCall()
@@ -324,7 +330,7 @@ func (w *world) randomItems(op string) []mItem {
 func (w *world) randomCall() mCall {
 	ops := []string{
 		"import", "import", "activate", "activate", "reset", "switch", "status", "status", "delete", "restore",
-		"code", "code", "code", "clear", "move", "move", "move", "move", "approve", "reject", "cancel", "undo", "confirm", "confirm",
+		"code", "code", "code", "clear", "move", "move", "move", "move", "approve", "reject", "cancel", "undo", "confirm", "confirm", "forget",
 	}
 	c := mCall{Op: pick(w, ops...)}
 	c.Items = w.randomItems(c.Op)
@@ -495,6 +501,8 @@ func (w *world) do(reg *registry.Registry, c mCall) ([]registry.Result, error) {
 		return reg.SetStatus(ctx, c.Actor, registry.StatusChange{Add: statuses(c.Add), Remove: statuses(c.Rem)}, ids...)
 	case "delete":
 		return reg.Delete(ctx, c.Actor, opts, ids...)
+	case "forget":
+		return reg.ForgetCardKeys(ctx, c.Actor, opts, ids...)
 	case "restore":
 		return reg.Restore(ctx, c.Actor, opts, ids...)
 	case "clear":
@@ -756,7 +764,7 @@ func (m *model) String() string {
 			if c := m.Codes[id]; c != nil && m.Now < c.Expires {
 				code = mCode{Issued: c.Issued, Expires: c.Expires}
 			}
-			fmt.Fprintln(&b, id, d.Sponsor, d.Owner, d.MNO, d.Status, d.Profile, pending, d.From, m.undoable(d), d.Deleted, d.Redeem, d.Purged, code)
+			fmt.Fprintln(&b, id, d.Sponsor, d.Owner, d.MNO, d.Status, d.Profile, pending, d.From, m.undoable(d), d.Deleted, d.Redeem, d.Purged, code, d.Card, d.Enrolled)
 		}
 	}
 	for _, a := range []registry.Actor{parko, carPark, third, city, toronto} {
@@ -785,12 +793,13 @@ func (m *model) String() string {
 		}
 	}
 	fmt.Fprintln(&b, kept, "kept")
+	m.describeKeys(&b)
 	return b.String()
 }
 
 func (m *model) describe(b *strings.Builder, id string) {
 	for n, p := range m.Profiles[id] {
-		fmt.Fprintln(b, id, n+1, p.Sponsor, p.MNO, m.class(p, p.Status, p.Until))
+		fmt.Fprintln(b, id, n+1, p.Sponsor, p.MNO, p.Card, m.class(p, p.Status, p.Until))
 	}
 	for _, t := range m.Transfers[id] {
 		fmt.Fprintln(b, id, *t)
@@ -839,12 +848,13 @@ func (w *world) observe(m *model) string {
 		code := mCode{Issued: w.seconds(info.Issued), Expires: w.seconds(info.Expires)}
 		undoable := slices.Contains(d.Statuses(w.clock()), registry.StatusTransferPeriod)
 		fmt.Fprintln(&b, id, d.Sponsor, d.Owner, d.MNO, d.Status, w.ordinal(id, d.Profile), pending, d.From, undoable,
-			w.seconds(d.Deleted), w.seconds(d.Redeem), w.seconds(d.Purge), code)
+			w.seconds(d.Deleted), w.seconds(d.Redeem), w.seconds(d.Purge), code, w.cardNumber(d.CardKey), w.seconds(d.Enrolled))
 	}
 	for _, a := range []registry.Actor{parko, carPark, third, city, toronto} {
 		w.observeAccount(&b, a)
 	}
 	w.observeTables(&b)
+	w.observeKeys(&b)
 	return b.String()
 }
 
@@ -861,7 +871,7 @@ func (w *world) describe(b *strings.Builder, m *model, id string) {
 		if n < len(m.Profiles[id]) {
 			known = m.Profiles[id][n]
 		}
-		fmt.Fprintln(b, id, n+1, p.Sponsor, p.MNO, m.class(known, p.Status, w.seconds(p.WithdrawAt)))
+		fmt.Fprintln(b, id, n+1, p.Sponsor, p.MNO, w.certified(p), m.class(known, p.Status, w.seconds(p.WithdrawAt)))
 	}
 	if len(m.Profiles[id]) == 0 {
 		return

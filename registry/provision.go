@@ -2,10 +2,6 @@ package registry
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
 	"errors"
 	"fmt"
 
@@ -106,8 +102,9 @@ func (r *Registry) Switch(ctx context.Context, actor Actor, operator string, opt
 	})
 }
 
-// build issues the device's certificate and seals its profile. The private key
-// exists from here to the end of this function and then only inside the seal.
+// build issues the device's certificate and seals its profile. A private key that
+// is made here exists to the end of this function and then only inside the seal;
+// of a device with a card key there is none.
 func (r *Registry) build(p *plan) error {
 	name, err := dane.DeviceName(p.id, p.device.ID.String(), r.Zone)
 	if err != nil {
@@ -117,23 +114,19 @@ func (r *Registry) build(p *plan) error {
 	if err != nil {
 		return err
 	}
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	public, pkcs8, err := signingKey(p.device)
 	if err != nil {
-		return fmt.Errorf("make device key: %w", err)
+		return err
 	}
+	defer clear(pkcs8)
 	now := r.now()
 	cert, err := r.Authority.Issue(profile.Request{
 		Name: name, Device: p.device.ID,
-		PublicKey: key.Public(), NotAfter: now.Add(r.Validity),
+		PublicKey: public, NotAfter: now.Add(r.Validity),
 	})
 	if err != nil {
 		return err
 	}
-	pkcs8, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		return fmt.Errorf("encode device key: %w", err)
-	}
-	defer clear(pkcs8)
 	sealed, err := r.Authority.Seal(recipient, &profile.Profile{
 		ID: p.id, Device: p.device.ID, Registry: r.Zone, Name: name,
 		Host: p.sponsor.Host, Port: p.sponsor.Port,
@@ -146,7 +139,7 @@ func (r *Registry) build(p *plan) error {
 	p.parcel = parcel{
 		profile: &Profile{
 			ID: p.id, Device: p.device.ID, Sponsor: p.sponsor.ID, MNO: p.mno, Name: name,
-			Status: ProfileGenerated, MNOStatus: MNONone, NotAfter: now.Add(r.Validity), Created: now, Updated: now,
+			Status: ProfileGenerated, MNOStatus: MNONone, KeyOnCard: len(pkcs8) == 0, NotAfter: now.Add(r.Validity), Created: now, Updated: now,
 		},
 		issued: &Issued{Certificate: cert, Sealed: sealed},
 	}

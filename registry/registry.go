@@ -49,6 +49,7 @@ type Config struct {
 	CertTTL        uint32        // TTL of CERT records in seconds; 0 means DefaultCertTTL
 	Redemption     time.Duration // how long a deleted device can be restored; 0 means DefaultRedemption
 	PurgeAfter     time.Duration // from then until it is forgotten; 0 means DefaultPurge
+	EnrollEvery    time.Duration // how long a device waits between two new keys; 0 means DefaultEnrollEvery
 	RequestTTL     time.Duration // how long answers are kept for repeated calls; 0 means DefaultRequestTTL
 
 	// AuditKey signs the heads of the audit trail. Nil leaves them unsigned:
@@ -119,6 +120,7 @@ func New(cfg Config) (*Registry, error) {
 	setDefault(&cfg.Redemption, DefaultRedemption)
 	setDefault(&cfg.PurgeAfter, DefaultPurge)
 	setDefault(&cfg.RequestTTL, DefaultRequestTTL)
+	setDefault(&cfg.EnrollEvery, DefaultEnrollEvery)
 	setDefault(&cfg.Lease, DefaultLease)
 	setDefault(&cfg.Workers, runtime.GOMAXPROCS(0))
 	setDefault(&cfg.Orders, 16)
@@ -144,6 +146,7 @@ func (c *Config) refuseNegatives() error {
 	}{
 		{"Overlap", int64(c.Overlap)}, {"CodeTTL", int64(c.CodeTTL)}, {"Validity", int64(c.Validity)},
 		{"Redemption", int64(c.Redemption)}, {"PurgeAfter", int64(c.PurgeAfter)}, {"RequestTTL", int64(c.RequestTTL)},
+		{"EnrollEvery", int64(c.EnrollEvery)},
 		{"Lease", int64(c.Lease)}, {"Workers", int64(c.Workers)}, {"Orders", int64(c.Orders)}, {"Batch", int64(c.Batch)},
 	} {
 		if f.value < 0 {

@@ -40,6 +40,8 @@ const (
 	opProgress = "progress"
 	opRead     = "read"
 	opRun      = "run"
+	opEnroll   = "enroll"
+	opForget   = "forget card key"
 
 	// Of package transfer.
 	opApprove = "approve"
@@ -83,6 +85,8 @@ var rights = map[string]map[Role]scope{
 	opPoll:     {RoleOperator: theirs, RoleASP: theirs, RoleOwner: theirs, RoleMNO: theirs, RoleMaker: theirs, RoleAuditor: theirs},
 	opRead:     {RoleASP: theirs, RoleOwner: theirs, RoleMNO: theirs, RoleOperator: all, RoleAuditor: all},
 	opRun:      {RoleOperator: all},
+	opForget:   {RoleASP: theirs, RoleOperator: all},
+	opEnroll:   {}, // no account: the device itself, by its certificate
 }
 
 // may reports why actor may not do op on d; d is nil where no device is known

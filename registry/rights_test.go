@@ -66,6 +66,9 @@ func TestRoles(t *testing.T) {
 		{"reset", []string{"operator", "sponsor"}, func(b *bench, a registry.Actor, id eid.ID) error {
 			return one(b.reg.Reset(ctx, a, opts, id))
 		}},
+		{"forget a card key", []string{"operator", "sponsor"}, func(b *bench, a registry.Actor, id eid.ID) error {
+			return one(b.reg.ForgetCardKeys(ctx, a, opts, id))
+		}},
 		{"switch", []string{"operator", "sponsor"}, func(b *bench, a registry.Actor, id eid.ID) error {
 			return one(b.reg.Switch(ctx, a, "bell", opts, id))
 		}},

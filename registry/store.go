@@ -13,6 +13,7 @@ const (
 	TableOwned       Table = "owned"       // key: owner/device ID, parent: owner; an index of devices
 	TableIncoming    Table = "incoming"    // key: device ID, parent: the ASP it will go to
 	TableClaims      Table = "claims"      // key: device ID, parent: maker
+	TableKeys        Table = "keys"        // key: SHA-256 of a key made on a card, parent: device ID
 	TableProfiles    Table = "profiles"    // key: profile ID (20 digits), parent: device ID
 	TableIssued      Table = "issued"      // key: profile ID (20 digits); written once
 	TableCodes       Table = "codes"       // key: device ID
@@ -32,7 +33,7 @@ const (
 // Tables returns every table in a fixed order, for stores that create them.
 func Tables() []Table {
 	return []Table{
-		TableAccounts, TableCredentials, TableDevices, TableOwned, TableIncoming, TableClaims, TableProfiles, TableIssued,
+		TableAccounts, TableCredentials, TableDevices, TableOwned, TableIncoming, TableClaims, TableKeys, TableProfiles, TableIssued,
 		TableCodes, TableFailures, TableWork, TableTimers, TableTransfers, TableRequests, TableJobs, TableParts,
 		TableMessages, TableJournal, TableAudit, TableMeta,
 	}

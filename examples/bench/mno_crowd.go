@@ -19,7 +19,7 @@ import (
 
 // crowdMemory is what Go's collector is told to keep to (GOMEMLIMIT), in octets, as
 // a server's settings would: without it, it collects when it thinks fit.
-const crowdMemory = 180 << 20
+const crowdMemory = 160 << 20
 
 // many measures downloads over HTTPS of which all are under way at once: each
 // waits with its consent until every other has been offered its profile. The
@@ -47,7 +47,7 @@ func (b *mnoRun) many(ctx context.Context, r *report) error {
 	failed, first := crowd(ctx, web, chips)
 	took := time.Since(begin)
 	s.goal("errors", float64(failed), "", 0, errorText(first))
-	s.goal("memory", peak()/(1<<20), "MiB", 200, "held from the system, the most at any time, under GOMEMLIMIT=180MiB")
+	s.goal("memory", peak()/(1<<20), "MiB", 200, "held from the system, the most at any time, under GOMEMLIMIT=160MiB")
 	s.add("seconds", took.Seconds(), "s", "")
 	s.add("rate", float64(b.crowd)/took.Seconds(), "downloads/s", "")
 	return nil

@@ -70,7 +70,7 @@ func (f *flags) open() (*device, error) {
 		return nil, err
 	}
 	client := d.http(f.smdp)
-	d.kept = &kept{chip: d.chip, path: f.stateFile(), saved: d.chip.Changed()}
+	d.kept = &kept{chip: d.chip, path: f.stateFile(), state: cfg.State, saved: d.chip.Changed()}
 	d.lpa = &es9.LPA{Card: d.kept, Dial: func(address string) (es9.Backend, error) {
 		return &es9.Client{BaseURL: "https://" + address, HTTP: client}, nil
 	}}
@@ -127,7 +127,28 @@ func readState(path string) ([]byte, error) { return readPrivate(path, euicc.Max
 type kept struct {
 	chip  *euicc.Chip
 	path  string
+	state []byte // that is filed; nil for none
 	saved uint64 // what Changed was then
+	stale bool   // somebody else has filed another
+}
+
+// errShared says that what this process knows of the card is out of date.
+var errShared = errors.New("another process has used the card meanwhile: begin again, and let one at a time use it")
+
+// file puts a state in the place of the one that was there before, and of no other.
+func (k *kept) file(state []byte) error {
+	there, err := readState(k.path)
+	if err == nil && !bytes.Equal(there, k.state) {
+		k.stale, err = true, errShared
+	}
+	if err != nil {
+		return err
+	}
+	if err := cardfile.Replace(k.path, state); err != nil {
+		return err
+	}
+	k.state = state
+	return nil
 }
 
 // Reset takes the power away and gives it back.
@@ -142,7 +163,7 @@ func (k *kept) Transmit(ctx context.Context, command []byte) ([]byte, error) {
 	}
 	state, failed := k.chip.Snapshot()
 	if failed == nil {
-		failed = cardfile.Replace(k.path, state)
+		failed = k.file(state)
 	}
 	if failed != nil {
 		return nil, errors.Join(err, fmt.Errorf("the card's state was not kept: %w", failed))

@@ -9,7 +9,7 @@
 //
 // What changes on the eUICC is kept in FILE.state beside the card's FILE, of mode
 // 0600 too, and is there before the answer that tells of it. One process at a time
-// uses a card. An older state put back would undo the card's guard against
+// uses a card: one that finds that another has changed it changes nothing. An older state put back would undo the card's guard against
 // profiles that are played again.
 //
 // A card that mno euicc has made obeys an eIM (GSMA SGP.32): "device poll" asks it

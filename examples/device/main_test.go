@@ -240,6 +240,30 @@ func TestRefused(t *testing.T) {
 	}
 }
 
+// TestTwoAtOnce: what one process has done to a card, another that was there before
+// does not undo.
+func TestTwoAtOnce(t *testing.T) {
+	t.Parallel()
+	o := startMNO(t)
+	card := o.card()
+	first := o.order(eidOf(t, card), "FIRST", "", "")
+	second := o.order(eidOf(t, card), "SECOND", "", "")
+	stale, err := (&flags{card: card, smdp: o.address()}).open()
+	require.NoError(t, err)
+	stale.stdout, stale.stderr = io.Discard, io.Discard
+	download := []string{"-card", card, "-smdp-address", o.address(), "download"}
+	code, _, stderr := once(t, "", append(download, "1$smdp.example$FIRST")...)
+	require.Zero(t, code, stderr)
+	for range 2 {
+		err = stale.download(t.Context(), []string{"1$smdp.example$SECOND"})
+		require.ErrorIs(t, err, errShared)
+	}
+	code, _, stderr = once(t, "", append(download, "1$smdp.example$SECOND")...)
+	require.Zero(t, code, stderr)
+	require.Contains(t, profilesOf(t, card), first)
+	require.Contains(t, profilesOf(t, card), second)
+}
+
 // copyCard is the same eUICC in another device: tests change its state.
 func copyCard(t *testing.T, card string) string {
 	t.Helper()

@@ -31,6 +31,9 @@ func (d *device) poll(ctx context.Context, _ []string) error {
 		if err := d.report(report, false); err != nil {
 			return err
 		}
+		if d.kept.stale {
+			return errShared // which it would be for ever
+		}
 		if ctx.Err() != nil {
 			return nil // the card has what was done, and the next poll tells
 		}

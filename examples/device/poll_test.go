@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -173,4 +174,20 @@ func TestPollEvery(t *testing.T) {
 	for lines.Scan() { // what was left to say
 	}
 	require.Zero(t, <-code, "%s", &log)
+}
+
+// TestPollEveryStale: a device whose card somebody else has changed meanwhile ends,
+// since it cannot do anything any more.
+func TestPollEveryStale(t *testing.T) {
+	t.Parallel()
+	o := startMNO(t)
+	card := o.card()
+	d, err := (&flags{card: card, smdp: o.address(), eim: o.eim(), every: time.Millisecond}).open()
+	require.NoError(t, err)
+	d.stdout, d.stderr = io.Discard, io.Discard
+	o.orderFor(card, "")
+	o.poll(card, "-smdp-address", o.address())
+	o.orderFor(card, "")
+	require.ErrorIs(t, d.poll(t.Context(), nil), errShared)
+	require.Equal(t, 1, strings.Count(profilesOf(t, card), "enabled"))
 }

@@ -50,6 +50,9 @@ func deviceCommands() []command {
 		statusCommand(),
 		confirmCommand(),
 		claimsCommand(),
+		idsCommand("card-keys forget", "Have the registry make keys again, for cards that lost theirs", func(ctx context.Context, c *web.Client, o registry.Options, ids []eid.ID) ([]registry.Result, error) {
+			return c.ForgetCardKeys(ctx, o, ids...)
+		}),
 	}
 }
 
@@ -86,10 +89,18 @@ func showDevice(ctx context.Context, s *session, c *web.Client, args []string) (
 	}
 	return s.single(d,
 		pair{"device", d.ID}, pair{"model", d.Model + " " + d.Version}, pair{"provider", d.Sponsor}, pair{"owner", d.Owner},
-		pair{"operator", d.MNO}, pair{"profile", number(d.Profile)}, pair{"status", words(d.Statuses(s.now()))},
+		pair{"operator", d.MNO}, pair{"profile", number(d.Profile)}, pair{"next key made by", madeBy(len(d.CardKey) > 0)}, pair{"status", words(d.Statuses(s.now()))},
 		pair{"code good until", stamp(code.Expires)}, pair{"transfer", pending}, pair{"came from", d.From}, pair{"moved", stamp(d.Moved)}, pair{"can be undone until", stamp(d.Undo)},
 		pair{"deleted", stamp(d.Deleted)}, pair{"can be restored until", stamp(d.Redeem)}, pair{"registered", stamp(d.Created)},
 	), nil
+}
+
+// madeBy says who makes a device's private key.
+func madeBy(card bool) string {
+	if card {
+		return "card"
+	}
+	return "registry"
 }
 
 func profilesCommand() command {
@@ -114,8 +125,8 @@ is written to a file as well, for iotreg verify-device.
 						return nil, err
 					}
 				}
-				return listed(s, each(c.Profiles(ctx, id)), 0, "PROFILE PROVIDER STATUS OPERATOR DELIVERY CONNECTED NAME", func(p *registry.Profile) []any {
-					return []any{p.ID, p.Sponsor, p.Status, p.MNO, p.MNOStatus, stamp(p.Connected), p.Name}
+				return listed(s, each(c.Profiles(ctx, id)), 0, "PROFILE PROVIDER STATUS OPERATOR DELIVERY CONNECTED KEY NAME", func(p *registry.Profile) []any {
+					return []any{p.ID, p.Sponsor, p.Status, p.MNO, p.MNOStatus, stamp(p.Connected), madeBy(p.KeyOnCard), p.Name}
 				})
 			}).action()
 		},
@@ -253,8 +264,10 @@ func claimsCommand() command {
 		name: "claims", args: "FILE [SIGNATURE]", min: 1, max: 2, peer: apiPeer,
 		short: "File a maker's claims: which eUICC has which key",
 		long: `FILE is a list that a maker signed, with the columns Device ID,Public Key and
-optionally Model, and SIGNATURE what it made with
+optionally Model and CSR, and SIGNATURE what it made with
 openssl dgst -sha256 -sign maker.key -out claims.csv.sig claims.csv
+CSR is a certificate request (PKCS #10, DER in base64) for a key that was made
+on the device's card: the registry then certifies that key and makes none.
 Or FILE is a bundle of the devices' certificates in PEM, without a SIGNATURE.
 Anybody with an account may hand them in.
 

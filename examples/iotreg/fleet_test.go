@@ -10,6 +10,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/x509"
+	"encoding/base64"
 	"encoding/csv"
 	"encoding/json"
 	"encoding/pem"
@@ -157,13 +158,21 @@ func (o *office) parties() {
 func (o *office) claims(rows []registry.Row) []byte {
 	var text bytes.Buffer
 	w := csv.NewWriter(&text)
-	_ = w.Write([]string{"Device ID", "Public Key"})
-	for _, row := range rows {
+	_ = w.Write([]string{"Device ID", "Public Key", "CSR"})
+	for i, row := range rows {
+		request := "" // of the last device: its card makes its key
+		if i == len(rows)-1 {
+			key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+			require.NoError(o.t, err)
+			csr, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{}, key)
+			require.NoError(o.t, err)
+			request = base64.StdEncoding.EncodeToString(csr)
+		}
 		agree, err := ecdh.P256().GenerateKey(rand.Reader)
 		require.NoError(o.t, err)
 		card, err := hpke.NewDHKEMPrivateKey(agree)
 		require.NoError(o.t, err)
-		_ = w.Write([]string{row.ID.String(), profile.FormatPublicKey(card.PublicKey())})
+		_ = w.Write([]string{row.ID.String(), profile.FormatPublicKey(card.PublicKey()), request})
 	}
 	w.Flush()
 	return text.Bytes()

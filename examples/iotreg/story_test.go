@@ -74,6 +74,10 @@ ottawa: devices -limit 2
 parkoserv: delete -
 parkoserv: device 1000000000000005
 parkoserv: restore 1000000000000005
+parkoserv: profiles 1000000000000005
+ottawa: card-keys forget 1000000000000005
+parkoserv: card-keys forget 1000000000000005
+parkoserv: device 1000000000000005
 ottawa: codes @meters.csv -out @codes.csv
 ottawa: codes @meters.csv -out @codes.csv
 parkoserv: codes @meters.csv -show

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 
+	"github.com/iotregistry/sdk/mno"
 	"github.com/iotregistry/sdk/mno/eim"
 	"github.com/iotregistry/sdk/mno/es2"
 	"github.com/iotregistry/sdk/mno/es9"
@@ -74,7 +75,23 @@ func (s *service) trigger(ctx context.Context, p smdp.Profile) error {
 		s.log.WarnContext(ctx, "an order waits for somebody with its activation code", "iccid", p.ICCID, "eid", p.EUICC.String(), "error", err)
 		return nil
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	return s.outdated(ctx, p)
+}
+
+// outdated takes an order back from the eIM that has meanwhile ended in another
+// call, which did not find it there yet.
+func (s *service) outdated(ctx context.Context, p smdp.Profile) error {
+	now, err := s.engine.Profile(ctx, p.ICCID)
+	if err != nil && !errors.Is(err, smdp.ErrNotFound) {
+		return err
+	}
+	if err == nil && (now.State == mno.Released || now.State == mno.Downloaded) && now.MatchingID == p.MatchingID {
+		return nil
+	}
+	return s.withdraw(ctx, p.EUICC, p.ICCID, "an order has ended meanwhile")
 }
 
 // arrived takes an order back from the eIM that has come to its eUICC in another

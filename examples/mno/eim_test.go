@@ -1,10 +1,16 @@
 package main
 
 import (
+	"context"
+	"crypto/rand"
+	"database/sql"
+	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -12,6 +18,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/iotregistry/sdk/mno"
 	"github.com/iotregistry/sdk/mno/es2"
 	"github.com/iotregistry/sdk/mno/es9"
 	"github.com/iotregistry/sdk/mno/esipa"
@@ -81,6 +88,39 @@ func TestRestarts(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestPostgreSQL: orders and the eIM share a database on a server.
+func TestPostgreSQL(t *testing.T) {
+	t.Parallel()
+	dsn := os.Getenv("REGISTRY_POSTGRES")
+	if dsn == "" {
+		t.Skip("REGISTRY_POSTGRES names no PostgreSQL server")
+	}
+	u, err := url.Parse(dsn)
+	require.NoError(t, err)
+	db, err := sql.Open("pgx", dsn)
+	require.NoError(t, err)
+	schema := "mno_" + strings.ToLower(rand.Text())
+	_, err = db.ExecContext(t.Context(), "CREATE SCHEMA "+schema)
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		_, err := db.ExecContext(context.Background(), "DROP SCHEMA "+schema+" CASCADE")
+		require.NoError(t, errors.Join(err, db.Close()))
+	})
+	q := u.Query()
+	q.Set("search_path", schema)
+	u.RawQuery = q.Encode()
+	data := filepath.Join(t.TempDir(), "data")
+	r := start(t, data, "-store", u.String())
+	card, chip := r.euicc()
+	iccid := r.order(card.EID.String(), "METER", "")
+	require.Contains(t, r.poll(r.ipa(chip, 2)), "installed")
+	require.Zero(t, r.stop(), "%s", r.log)
+	require.NoFileExists(t, filepath.Join(data, "orders.db"))
+	r = start(t, data, "-store", u.String())
+	require.Contains(t, r.poll(r.ipa(chip, 0)), "enable "+iccid+": ok")
+	require.Zero(t, r.stop(), "%s", r.log)
 }
 
 // TestJobNews: the log says what came of jobs, and holds no activation codes.
@@ -210,4 +250,34 @@ func (r *running) waiting(id string) []string {
 		list = append(list, j.Download.ICCID)
 	}
 	return list
+}
+
+// TestTriggerOfTheCancelled: an order that is cancelled while the eIM is being told of
+// it does not wait there.
+func TestTriggerOfTheCancelled(t *testing.T) {
+	t.Parallel()
+	f, err := parseFlags([]string{"-data", filepath.Join(t.TempDir(), "data")}, io.Discard)
+	require.NoError(t, err)
+	require.NoError(t, f.check(false))
+	s, err := f.open(t.Context(), slog.New(slog.DiscardHandler))
+	require.NoError(t, err)
+	defer func() { require.NoError(t, s.close()) }()
+	id := eid.MustParse("89999901000000000000000000000067")
+	made, err := provision(t.Context(), s.engine, f.fqdn, []order{{EID: id.String(), ProfileType: "iot", device: id}})
+	require.NoError(t, err)
+	waiting := func() int {
+		status, err := s.eim.Status(t.Context(), id)
+		require.NoError(t, err)
+		return len(status.Waiting)
+	}
+	before := waiting()
+	p, err := s.engine.Profile(t.Context(), made[0].ICCID)
+	require.NoError(t, err)
+	require.NoError(t, s.trigger(t.Context(), p))
+	require.Equal(t, before, waiting(), "it waits once")
+	require.NoError(t, s.orderBook().CancelOrder(t.Context(), es2.Call{Requester: ordersRequester, ID: "1"},
+		es2.CancelOrder{ICCID: p.ICCID, Device: id, Final: mno.Unavailable}))
+	require.Less(t, waiting(), before)
+	require.NoError(t, s.trigger(t.Context(), p)) // by a call that began before
+	require.Less(t, waiting(), before)
 }

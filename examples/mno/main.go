@@ -118,8 +118,9 @@ func (f *flags) register(fs *flag.FlagSet) {
 const usageText = `Usage: mno [flags] [euicc]
 
 Runs a mobile operator's SM-DP+ and eIM: ES2+ for registries that order, ES9+ for
-devices that download, ESipa for devices that ask what to do. The first start makes a private PKI in the certificates' folder;
-its file names are in the program's documentation (go doc ./examples/mno).
+devices that download, ESipa for devices that ask what to do. The first start
+makes a private PKI in the certificates' folder; its file names are in the
+program's documentation (go doc ./examples/mno).
 
   euicc   make the identity of an eUICC with the folder's EUM: one file with its
           private keys, for examples/device

@@ -81,7 +81,7 @@ func (s *service) listen(ctx context.Context) ([]*server, error) {
 		if err := own.Leaf.VerifyHostname(hostOf(s.flags.eimFQDN)); err != nil {
 			s.log.Warn("devices will not believe that this is the eIM: server.pem needs its name", "error", err)
 		}
-		ends = append(ends, end{"-esipa", s.flags.esipa, esipa.NewHandler(s.eim, &esipa.Options{Relay: s.relay(), Log: s.log}), devices})
+		ends = append(ends, end{"-esipa", s.flags.esipa, esipa.NewHandler(s.eim, &esipa.Options{Relay: s.relay(), Log: s.log}), devices.Clone()})
 	}
 	return s.bind(ends)
 }

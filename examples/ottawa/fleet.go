@@ -65,7 +65,7 @@ type meter struct {
 
 // makeMeters is the maker's work: an eUICC with keys of its own for every meter.
 // Rows that bring a public key belong to cards this program does not have.
-func makeMeters(ctx context.Context, rows []registry.Row, kind string, w *world, op *operator) ([]*meter, []registry.Claim, error) {
+func makeMeters(ctx context.Context, rows []registry.Row, k *factory, w *world, op *operator) ([]*meter, []registry.Claim, error) {
 	var meters []*meter
 	claims := make([]registry.Claim, len(rows))
 	for i, row := range rows {
@@ -73,46 +73,43 @@ func makeMeters(ctx context.Context, rows []registry.Row, kind string, w *world,
 		if row.PublicKey != "" {
 			continue
 		}
-		m, err := newMeter(ctx, i, row.ID, kind, w, op)
+		m, request, err := newMeter(ctx, i, row.ID, k, w, op)
 		if err != nil {
 			return nil, nil, err
 		}
-		claims[i].Key = profile.FormatPublicKey(m.card.PublicKey())
+		claims[i].CSR, claims[i].Key = request, profile.FormatPublicKey(m.card.PublicKey())
 		meters = append(meters, m)
 	}
 	return meters, claims, nil
 }
 
-// newMeter makes the n-th meter and tells the operator whose eUICC is in it.
-func newMeter(ctx context.Context, n int, id eid.ID, kind string, w *world, op *operator) (*meter, error) {
-	key, err := newKey()
-	if err != nil {
-		return nil, err
-	}
+// newMeter makes the n-th meter and tells the operator whose eUICC is in it. It
+// returns the request for the key that the card has made, nil where it has none.
+func newMeter(ctx context.Context, n int, id eid.ID, k *factory, w *world, op *operator) (*meter, []byte, error) {
 	m := &meter{id: id, op: op}
 	v := w.verifier(nil)
 	m.device = &device.Device{Verifier: v, DialContext: dialer(v.Resolver)}
-	use, err := m.fit(ctx, kind)
+	fitted, err := k.fit(ctx, m)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	m.card, err = euicc.New(euicc.Config{ID: id, Key: key, Registry: registryZone, Use: use})
+	m.card, err = euicc.New(euicc.Config{ID: id, Key: fitted.agreement, Registry: registryZone, Use: fitted.use})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	if kind == cardSoft {
-		m.device.Source = device.FromEUICC(m.card, nil)
+	if m.device.Source == nil {
+		m.device.Source = device.FromEUICC(m.card, m.key)
 	}
 	own, err := op.supply(id, n)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	m.chip, err = euicc.NewChip(euicc.ChipConfig{
 		EID: own.EID, Certificate: own.Certificate, EUM: own.EUM, Key: own.Key, CIs: own.CIs,
 		EIMs: own.EIMs, Card: m.card, Issuer: smdp.DefaultIssuer,
 		Trust: device.Trust(ctx, v, registryZone),
 	})
-	return m, err
+	return m, fitted.request, err
 }
 
 // update asks the operator what there is to do, does it and tells how it went: the

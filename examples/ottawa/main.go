@@ -80,6 +80,7 @@ type options struct {
 	hold    bool
 	profile string
 	card    string
+	tpm     string
 }
 
 // profileCPU writes a CPU profile to file until stop is called.
@@ -106,7 +107,8 @@ func parseFlags(args []string, stderr io.Writer) (options, error) {
 	fs.StringVar(&o.data, "data", "", "empty `folder` to keep the registry's database and keys in (default: a temporary one)")
 	fs.BoolVar(&o.json, "json", false, "print a JSON report as the last line, and the story on standard error")
 	fs.BoolVar(&o.hold, "hold", false, "keep the story's DNS and providers running until interrupted, and say how to look at them")
-	fs.StringVar(&o.card, "card", cardApplet, "where meters keep their profiles: iotsafe, an applet on the eUICC; soft, the eUICC alone")
+	fs.StringVar(&o.card, "card", cardApplet, "where meters have their `kind` of keys: iotsafe, an applet beside the eUICC makes them; soft, the registry does; tpm, a TPM 2.0")
+	fs.StringVar(&o.tpm, "tpm", "", "TPM of -card tpm: a device `file`, or the Unix socket of swtpm; empty for /dev/tpmrm0")
 	fs.StringVar(&o.profile, "cpuprofile", "", "write a CPU profile to this `file`")
 	fs.Usage = func() {
 		fmt.Fprint(stderr, "Usage: ottawa [-devices N] [-csv FILE] [-card KIND] [-data DIR] [-json] [-hold]\n\nRuns the story of the Secure IoT Registry on this machine and proves it.\n\n")
@@ -118,8 +120,10 @@ func parseFlags(args []string, stderr io.Writer) (options, error) {
 	switch {
 	case fs.NArg() > 0:
 		return o, fmt.Errorf("unexpected argument %q; -h shows the flags", fs.Arg(0))
-	case o.card != cardApplet && o.card != cardSoft:
-		return o, fmt.Errorf("-card must be %s or %s", cardApplet, cardSoft)
+	case o.card != cardApplet && o.card != cardSoft && o.card != cardTPM:
+		return o, fmt.Errorf("-card must be %s, %s or %s", cardApplet, cardSoft, cardTPM)
+	case o.tpm != "" && o.card != cardTPM:
+		return o, errors.New("-tpm is for -card tpm")
 	case o.devices < 1 || o.devices > 1_000_000:
 		return o, errors.New("-devices must be from 1 to 1000000")
 	}

@@ -10,11 +10,15 @@ import (
 	"encoding/json"
 	"flag"
 	"io"
+	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/miekg/dns"
 	"github.com/stretchr/testify/require"
@@ -74,6 +78,44 @@ func TestStory(t *testing.T) {
 	want, err := os.ReadFile(golden)
 	require.NoError(t, err)
 	require.Equal(t, string(want), mask(transcript))
+}
+
+// The story is the same wherever meters have their keys.
+func TestCards(t *testing.T) {
+	for card, args := range map[string]func(t *testing.T) []string{
+		"soft": func(*testing.T) []string { return nil },
+		"tpm":  func(t *testing.T) []string { return []string{"-tpm", swtpm(t)} },
+	} {
+		t.Run(card, func(t *testing.T) {
+			r, _ := tellStory(t, append([]string{"-devices", "5", "-card", card}, args(t)...)...)
+			require.Equal(t, true, r["ok"])
+		})
+	}
+}
+
+// swtpm starts a TPM in software and returns its socket.
+func swtpm(t *testing.T) string {
+	program, err := exec.LookPath("swtpm")
+	if err != nil {
+		t.Skip("swtpm is not installed (apt-get install swtpm)")
+	}
+	dir, err := os.MkdirTemp("", "tpm") // a socket's path has to be short
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, os.RemoveAll(dir)) })
+	socket := filepath.Join(dir, "tpm")
+	cmd := exec.CommandContext(t.Context(), program, "socket", "--tpm2", "--tpmstate", "dir="+dir,
+		"--server", "type=unixio,path="+socket, "--ctrl", "type=unixio,path="+socket+".ctrl", "--flags", "not-need-init,startup-clear")
+	require.NoError(t, cmd.Start())
+	t.Cleanup(func() { _ = cmd.Wait() }) // after its context has ended it
+	for deadline := time.Now().Add(20 * time.Second); ; {
+		conn, err := net.Dial("unix", socket+".ctrl") // the other one is for a single client
+		if err == nil {
+			require.NoError(t, conn.Close())
+			return socket
+		}
+		require.True(t, time.Now().Before(deadline), "swtpm does not begin: %v", err)
+		runtime.Gosched()
+	}
 }
 
 func TestOneDevice(t *testing.T) {

@@ -48,17 +48,21 @@ type story struct {
 
 	rows    []registry.Row
 	meters  []*meter
-	card    string // where meters keep their profiles
+	cards   *factory
 	workers int
 }
 
 // tell runs the story from the list to the proofs.
 func tell(ctx context.Context, opts options, out *term.Reporter) (_ *report, err error) {
 	s := &story{
-		out: out, report: newReport(), card: opts.card,
+		out: out, report: newReport(),
 		workers: 4 * runtime.GOMAXPROCS(0), // devices wait for the network more than they compute
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
+	if s.cards, err = newFactory(opts.card, opts.tpm); err != nil {
+		return nil, err
+	}
+	s.closers = append(s.closers, s.cards.close)
 	if err := s.prepareFolder(opts.data); err != nil {
 		return nil, err
 	}
@@ -235,7 +239,7 @@ func (s *story) openRegistry(ctx context.Context, keyDir string) error {
 
 // importMeters is the maker's claims and ParkoServ's import.
 func (s *story) importMeters(ctx context.Context) error {
-	meters, claims, err := makeMeters(ctx, s.rows, s.card, s.world, s.op)
+	meters, claims, err := makeMeters(ctx, s.rows, s.cards, s.world, s.op)
 	if err != nil {
 		return err
 	}

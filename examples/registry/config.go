@@ -70,6 +70,7 @@ type policyCfg struct {
 	Overlap        duration `json:"overlap" doc:"How long a replaced profile stays valid at most."`
 	CodeTTL        duration `json:"codeTTL" doc:"Life of an authorization code."`
 	Validity       duration `json:"validity" doc:"Life of a device's certificate."`
+	EnrollEvery    duration `json:"enrollEvery" doc:"How long a device waits between two new keys of its card."`
 	Redemption     duration `json:"redemption" doc:"How long a deleted device can be restored."`
 	PurgeAfter     duration `json:"purgeAfter" doc:"How long after that it is forgotten."`
 	AllowUnclaimed bool     `json:"allowUnclaimed" doc:"Believe public keys that only an owner's list gives: whoever edits the list can then read profiles."`

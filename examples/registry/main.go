@@ -50,6 +50,7 @@ type flags struct {
 	printConfig bool
 	json        bool
 	out         string // of maker
+	csr         bool   // of maker
 	args        []string
 
 	// Of the configuration, which they override.
@@ -61,6 +62,7 @@ func (f *flags) register(fs *flag.FlagSet) {
 	fs.BoolVar(&f.printConfig, "print-config", false, "print all settings with their defaults and what they mean, and end")
 	fs.BoolVar(&f.json, "json", false, "print the line that says where everything is as JSON")
 	fs.StringVar(&f.out, "out", ".", "`folder` for what maker makes")
+	fs.BoolVar(&f.csr, "csr", false, "have maker make the cards' own signing keys too, with certificate requests in the claims")
 	fs.StringVar(&f.data, "data", "", "`folder` for keys, certificates and the database")
 	fs.StringVar(&f.zone, "zone", "", "the registry's DNS `zone`")
 	fs.StringVar(&f.store, "store", "", "SQLite `file`, or a DSN that begins with postgres://")
@@ -78,7 +80,8 @@ the work behind them. The first start makes everything it needs.
 
   init         make the data folder and the operator's token, and end
   maker LIST   play a device maker: make a key for each device of LIST and sign
-               the claims (claims.csv, claims.csv.sig, maker.pem in -out)
+               the claims (claims.csv, claims.csv.sig, maker.pem in -out);
+               with -csr as if the cards made their keys (cards/ID.pem in -out)
 
 Flags override the configuration:
 `
@@ -129,7 +132,7 @@ func (f *flags) do(ctx context.Context, stdout, stderr io.Writer) error {
 		return printConfig(stdout)
 	}
 	if len(f.args) == 2 && f.args[0] == "maker" {
-		return playMaker(f.args[1], f.out, stdout)
+		return playMaker(f.args[1], f.out, f.csr, stdout)
 	}
 	if len(f.args) > 1 || len(f.args) == 1 && f.args[0] != "init" {
 		return usagef("unexpected argument %q; registry -h shows what there is", f.args[0])

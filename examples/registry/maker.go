@@ -10,6 +10,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/x509"
+	"encoding/base64"
 	"encoding/csv"
 	"encoding/pem"
 	"fmt"
@@ -22,9 +23,11 @@ import (
 )
 
 // playMaker is the command maker: an eUICC key for each device of an owner's
-// list, and the claims that a maker signs. The private keys are thrown away, so
-// that no device can ever open what is sealed to it: this is for trying out.
-func playMaker(list, out string, stdout io.Writer) error {
+// list, and the claims that a maker signs. The eUICCs' private keys are thrown
+// away, so that no device can ever open what is sealed to it: this is for trying
+// out. With csr there is a signing key for each card, too: kept in a file, to
+// connect with, where a real one never leaves its card.
+func playMaker(list, out string, csr bool, stdout io.Writer) error {
 	f, err := os.Open(list)
 	if err != nil {
 		return usageError{err}
@@ -37,7 +40,14 @@ func playMaker(list, out string, stdout io.Writer) error {
 	if len(bad) > 0 {
 		return fmt.Errorf("%s: %d rows are wrong: %w", list, len(bad), bad[0])
 	}
-	claims, err := claimsOf(rows)
+	cards := ""
+	if csr {
+		cards = filepath.Join(out, "cards")
+		if err := os.MkdirAll(cards, 0o700); err != nil {
+			return err
+		}
+	}
+	claims, err := claimsOf(rows, cards)
 	if err != nil {
 		return err
 	}
@@ -66,10 +76,16 @@ func playMaker(list, out string, stdout io.Writer) error {
 	return err
 }
 
-func claimsOf(rows []registry.Row) ([]byte, error) {
+// claimsOf writes the list of claims. Where cards is a folder, it has a certificate
+// request for each device, whose signing key is put there.
+func claimsOf(rows []registry.Row, cards string) ([]byte, error) {
 	var text bytes.Buffer
 	w := csv.NewWriter(&text)
-	_ = w.Write([]string{"Device ID", "Public Key", "Model"}) // a Buffer takes everything
+	header := []string{"Device ID", "Public Key", "Model"}
+	if cards != "" {
+		header = append(header, "CSR")
+	}
+	_ = w.Write(header) // a Buffer takes everything
 	for _, row := range rows {
 		key, err := ecdh.P256().GenerateKey(rand.Reader)
 		if err != nil {
@@ -79,8 +95,34 @@ func claimsOf(rows []registry.Row) ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		_ = w.Write([]string{row.ID.String(), profile.FormatPublicKey(card.PublicKey()), row.Model})
+		cells := []string{row.ID.String(), profile.FormatPublicKey(card.PublicKey()), row.Model}
+		if cards != "" {
+			csr, err := requestOf(filepath.Join(cards, row.ID.String()+".pem"))
+			if err != nil {
+				return nil, err
+			}
+			cells = append(cells, base64.StdEncoding.EncodeToString(csr))
+		}
+		_ = w.Write(cells)
 	}
 	w.Flush()
 	return text.Bytes(), w.Error()
+}
+
+// requestOf makes a signing key, as a card would, and its certificate request. A
+// real card keeps the key.
+func requestOf(path string) ([]byte, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, err
+	}
+	csr, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{}, key)
+	if err != nil {
+		return nil, err
+	}
+	pkcs8, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return nil, err
+	}
+	return csr, writeFile(path, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8}))
 }

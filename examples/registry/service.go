@@ -125,7 +125,7 @@ func (s *service) openRegistry(ctx context.Context) error {
 	s.reg, err = registry.New(registry.Config{
 		Zone: s.cfg.Zone, Store: store, Authority: authority, Publisher: s.zone, Operators: operators, AuditKey: trail,
 		FirstProfileID: p.FirstProfile, Overlap: p.Overlap.std(), CodeTTL: p.CodeTTL.std(), Validity: p.Validity.std(),
-		CertTTL: s.cfg.DNS.TTL, Redemption: p.Redemption.std(), PurgeAfter: p.PurgeAfter.std(), AllowUnclaimed: p.AllowUnclaimed,
+		CertTTL: s.cfg.DNS.TTL, EnrollEvery: p.EnrollEvery.std(), Redemption: p.Redemption.std(), PurgeAfter: p.PurgeAfter.std(), AllowUnclaimed: p.AllowUnclaimed,
 		Logger: s.log, Trace: s.counts.Trace,
 		OnJob: func(j registry.Job) {
 			s.counts.OnJob(j)

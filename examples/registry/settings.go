@@ -26,7 +26,8 @@ func defaults() *config {
 		DNS: dnsCfg{Listen: "127.0.0.1:8053", NS: []string{}, TTL: registry.DefaultCertTTL}, Accounts: []registry.Account{},
 		Policy: policyCfg{
 			FirstProfile: 1, Undo: duration(5 * day), Overlap: duration(registry.DefaultOverlap), CodeTTL: duration(registry.DefaultCodeTTL),
-			Validity: duration(registry.DefaultValidity), Redemption: duration(registry.DefaultRedemption), PurgeAfter: duration(registry.DefaultPurge),
+			Validity: duration(registry.DefaultValidity), EnrollEvery: duration(registry.DefaultEnrollEvery),
+			Redemption: duration(registry.DefaultRedemption), PurgeAfter: duration(registry.DefaultPurge),
 		},
 		Rate: rateCfg{50, 200}, Webhooks: webhookCfg{Enabled: true},
 		Log: logCfg{"text", "info"}, Work: duration(time.Second), Drain: duration(10 * time.Second),

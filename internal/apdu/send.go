@@ -16,6 +16,10 @@ const (
 // ErrEndless means that a card's answer did not end within the bounds.
 var ErrEndless = errors.New("apdu: the card's answer does not end")
 
+// ErrTransmit means that the way to the card failed: the command was carried out
+// or not. It wraps the transport's error.
+var ErrTransmit = errors.New("apdu: transmit")
+
 const (
 	insGetResponse = 0xC0
 	chaining       = 0x10 // class bit: more of the command follows (ISO/IEC 7816-4 section 5.4.1)
@@ -64,7 +68,7 @@ func once(ctx context.Context, t Transport, c Command) (Response, error) {
 		return Response{}, fmt.Errorf("apdu: %w", err)
 	}
 	if b, err = t.Transmit(ctx, b); err != nil {
-		return Response{}, fmt.Errorf("apdu: transmit: %w", err)
+		return Response{}, fmt.Errorf("%w: %w", ErrTransmit, err)
 	}
 	return ParseResponse(b)
 }

@@ -169,6 +169,14 @@ var rules = []rule{
 		why: "MQTT is how one provider and its devices talk; the library does not care what runs over its TLS",
 	},
 	{
+		of: []string{"..."}, except: []string{"examples/asp"}, never: []string{"github.com/mochi-mqtt/..."},
+		why: "the broker is the cloud's alone, tests included; what devices need of MQTT is a client",
+	},
+	{
+		of: []string{"examples/asp"}, never: []string{"github.com/eclipse/..."}, code: true,
+		why: "the cloud needs an MQTT client in its tests only",
+	},
+	{
 		of: []string{"..."}, except: []string{"mno/mnosim", "dane/danetest", "examples/..."}, never: []string{"math/rand", "math/rand/v2"}, code: true,
 		why: "identifiers, codes and nonces come from crypto/rand; only what injects faults by seed needs the other, and tests",
 	},

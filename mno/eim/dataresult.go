@@ -75,7 +75,7 @@ func (e *EIM) kept(ctx context.Context, device eid.ID, d *rsp.IPAEUICCData) erro
 	if len(d.EIMTransactionID) == 0 {
 		return useless("it does not say what it answers")
 	}
-	_, err := e.change(ctx, device, false, func(r *Record) (bool, error) {
+	_, err := e.conclude(ctx, device, func(r *Record) (bool, error) {
 		j := r.job(d.EIMTransactionID.String())
 		if j == nil || !j.Replayed || j.State != Offered {
 			return false, useless("it was not asked for")

@@ -2,6 +2,7 @@ package eim
 
 import (
 	"context"
+	"errors"
 	"slices"
 
 	"github.com/iotregistry/sdk/internal/rsp"
@@ -13,7 +14,7 @@ func (e *EIM) downloadResult(ctx context.Context, device eid.ID, m *rsp.ProfileD
 	if m.Error != nil {
 		return nil, e.unproven(ctx, device, m.EIMTransactionID, "the device could not download: "+m.Error.Reason.String())
 	}
-	_, err := e.change(ctx, device, false, func(r *Record) (bool, error) {
+	_, err := e.conclude(ctx, device, func(r *Record) (bool, error) {
 		text, err := m.Installation.Data.SignedText()
 		if err := signedBy(r, text, m.Installation.Signature, err); err != nil {
 			return false, err
@@ -34,10 +35,14 @@ func (e *EIM) downloadResult(ctx context.Context, device eid.ID, m *rsp.ProfileD
 		}
 		return true, e.installed(ctx, r, j, m.Installation)
 	})
-	if err != nil {
+	if err != nil && !errors.Is(err, errUseless) {
 		return nil, err
 	}
-	return e.forward(ctx, device, []rsp.PendingNotification{{Installation: m.Installation}})
+	done, failed := e.forward(ctx, device, []rsp.PendingNotification{{Installation: m.Installation}})
+	if failed != nil {
+		return nil, failed
+	}
+	return done, err
 }
 
 // trade gives a download the ICCID of another that waits with the same activation
@@ -116,6 +121,8 @@ func (e *EIM) follow(r *Record, j *Job) (*Job, error) {
 	switch {
 	case j.ICCID == "":
 		j.Failure = "installed, but not enabled: the eUICC does not say which profile it is"
+	case r.outdone(j):
+		j.Failure = "installed, but not enabled: it was taken for failed, and a newer one was enabled"
 	case r.Counter >= MaxCounter:
 		j.Failure = "installed, but not enabled: the counter for this eUICC is used up"
 	default:
@@ -123,4 +130,13 @@ func (e *EIM) follow(r *Record, j *Job) (*Job, error) {
 		return f, e.start(f)
 	}
 	return nil, nil
+}
+
+// outdone reports whether a download that was to be enabled has succeeded after
+// j, which is put right late: its profile would go back behind the newer one.
+func (r *Record) outdone(j *Job) bool {
+	return slices.ContainsFunc(r.History, func(o Job) bool {
+		return o.Download != nil && o.Download.Enable && o.State == Succeeded &&
+			o.Sequence != nil && *o.Sequence > *j.Sequence
+	})
 }

@@ -57,8 +57,10 @@ type Config struct {
 
 	// Notify takes news for the operator: what came of a job. It should return nil
 	// only when the operator has it; until then the device is not told that its
-	// result was taken, and provides it again. The same news may come twice. Nil
-	// means that nobody wants to know; see [EIM.Status].
+	// result was taken, and provides it again. The same news may come twice, and
+	// where several eIMs share a Store, of news that differ those that are Proven
+	// count. It may call the eIM, but not provide results. Nil means that nobody
+	// wants to know; see [EIM.Status].
 	Notify func(ctx context.Context, ev Event) error
 
 	// Forward takes a notification that an eUICC has signed for an SM-DP+
@@ -83,9 +85,10 @@ type EIM struct {
 	ciKeyID  []byte // of the only CI; nil where there are several
 	config   []byte // see Configuration
 
-	// preparing has one poll of a device at a time sign what all its polls get.
-	// Devices share the locks by the hash of their EIDs.
-	preparing [64]sync.Mutex
+	// preparing has one poll of a device at a time sign what all its polls get, and
+	// concluding one result at a time be told. Devices share the locks by the hash
+	// of their EIDs.
+	preparing, concluding [64]sync.Mutex
 }
 
 var _ esipa.Backend = (*EIM)(nil)

@@ -460,4 +460,22 @@ func TestForward(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, []int64{2, 8}, done, "what another eUICC has signed is not passed on")
 	require.Len(t, got, 2)
+
+	// What is beside a result that is of no use here is forwarded all the same.
+	result.Signed.Data.EIMID = "another.example"
+	result.Signed.Data.Raw, result.Signed.Raw, result.Raw = nil, nil, nil
+	whole = c.encode(&rsp.ProvideEIMPackageResult{Result: rsp.EIMPackageResult{WithNotifications: &rsp.PackageResultAndNotifications{
+		Package: result, Notifications: []rsp.PendingNotification{note(10, c)},
+	}}})
+	outer, err = bertlv.Parse(whole)
+	require.NoError(t, err)
+	done, err = c.provide(outer.Value)
+	require.NoError(t, err)
+	require.Equal(t, []int64{10}, done)
+	require.Len(t, got, 3)
+
+	done, err = c.provide(c.encode(c.receipt(rsp.TransactionID{99}, nil)))
+	require.NoError(t, err)
+	require.Len(t, done, 1, "a receipt that no job waits for, too")
+	require.Len(t, got, 4)
 }

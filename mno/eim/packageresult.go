@@ -29,7 +29,7 @@ func (e *EIM) packageResult(ctx context.Context, device eid.ID, m *rsp.EUICCPack
 func (e *EIM) carriedOut(ctx context.Context, device eid.ID, m *rsp.EUICCPackageResult) ([]int64, error) {
 	data := &m.Signed.Data
 	var known bool
-	_, err := e.change(ctx, device, false, func(r *Record) (bool, error) {
+	_, err := e.conclude(ctx, device, func(r *Record) (bool, error) {
 		known = true
 		if data.EIMID != e.cfg.ID {
 			return false, useless("it is about another eIM")
@@ -118,7 +118,7 @@ func (j *Job) judge(results []rsp.EUICCResultData) (State, []Profile) {
 // refused takes a signed error about a package as a whole.
 func (e *EIM) refused(ctx context.Context, device eid.ID, m *rsp.EUICCPackageResult) error {
 	data := &m.Error.Data
-	_, err := e.change(ctx, device, false, func(r *Record) (bool, error) {
+	_, err := e.conclude(ctx, device, func(r *Record) (bool, error) {
 		if data.EIMID != e.cfg.ID {
 			return false, useless("it is about another eIM")
 		}

@@ -74,9 +74,12 @@ func (e *EIM) refresh(r *Record) bool {
 
 var seed = maphash.MakeSeed()
 
+// stripe says which of an EIM's locks are a device's.
+func stripe(device eid.ID) uint64 { return maphash.Comparable(seed, device) % 64 }
+
 // prepare notes what a poll tells and makes the first job ready.
 func (e *EIM) prepare(ctx context.Context, device eid.ID, p esipa.Poll) (Record, error) {
-	lock := &e.preparing[maphash.Comparable(seed, device)%uint64(len(e.preparing))]
+	lock := &e.preparing[stripe(device)]
 	lock.Lock()
 	defer lock.Unlock()
 	return e.change(ctx, device, false, func(r *Record) (bool, error) {

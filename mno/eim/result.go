@@ -121,12 +121,15 @@ func (e *EIM) take(ctx context.Context, device eid.ID, m *rsp.EIMPackageResult) 
 	case m.Package != nil:
 		return e.packageResult(ctx, device, m.Package)
 	case m.WithNotifications != nil:
-		done, err := e.packageResult(ctx, device, &m.WithNotifications.Package)
+		done, why := e.packageResult(ctx, device, &m.WithNotifications.Package)
+		if why != nil && !errors.Is(why, errUseless) {
+			return nil, why
+		}
+		more, err := e.forward(ctx, device, m.WithNotifications.Notifications)
 		if err != nil {
 			return nil, err
 		}
-		more, err := e.forward(ctx, device, m.WithNotifications.Notifications)
-		return append(done, more...), err
+		return append(done, more...), why // what is of no use takes nothing else with it
 	case m.Data != nil:
 		return e.dataResult(ctx, device, m.Data)
 	case m.Trigger != nil:
@@ -161,7 +164,7 @@ func (e *EIM) unusable(ctx context.Context, device eid.ID, m *rsp.EIMPackageResu
 // unproven takes a failure that nobody has signed: the job is given again, and
 // ended after some tries. One for each time that it was given counts.
 func (e *EIM) unproven(ctx context.Context, device eid.ID, id rsp.TransactionID, why string) error {
-	_, err := e.change(ctx, device, false, func(r *Record) (bool, error) {
+	_, err := e.conclude(ctx, device, func(r *Record) (bool, error) {
 		j := r.job(id.String())
 		if j == nil || j.State != Offered {
 			return false, useless("it is about nothing that the device was given, or this try is known to have failed")
@@ -169,6 +172,16 @@ func (e *EIM) unproven(ctx context.Context, device eid.ID, id rsp.TransactionID,
 		return true, e.attempt(ctx, r, j, why)
 	})
 	return err
+}
+
+// conclude is change for what may end jobs. Results of one device wait for each
+// other here, for the operator to hear last what came of a job last: of two that
+// meet, one would take back its change, and its news it could not.
+func (e *EIM) conclude(ctx context.Context, device eid.ID, f func(r *Record) (save bool, err error)) (Record, error) {
+	lock := &e.concluding[stripe(device)]
+	lock.Lock()
+	defer lock.Unlock()
+	return e.change(ctx, device, false, f)
 }
 
 // attempt counts a try that failed, and ends the job with the last.
@@ -189,8 +202,8 @@ func (e *EIM) end(ctx context.Context, r *Record, j *Job, s State, result []byte
 	if err := e.cfg.Notify(ctx, ev); err != nil {
 		return fmt.Errorf("eim: the operator has not taken the news: %w", err)
 	}
-	if listed != nil {
-		r.Profiles, r.Listed = listed, j.Ended
+	if listed != nil && *j.Sequence > r.ListedAt { // else it comes late
+		r.Profiles, r.Listed, r.ListedAt = listed, j.Ended, *j.Sequence
 	}
 	r.end(j, e.cfg.MaxHistory)
 	return nil

@@ -52,6 +52,7 @@ type Record struct {
 	Renewed  time.Time // when they were last to be listed because of that
 	Seen     time.Time // last poll, to the minute
 	Sequence int64     // highest number of an installation's receipt
+	ListedAt int64     // number of the result that Profiles are from
 
 	Version uint64 // 0 means not stored yet
 }

@@ -74,7 +74,22 @@ func (c *Client) DownloadOrder(ctx context.Context, o mno.Order) (iccid string, 
 	if err := c.call(ctx, PathDownloadOrder, &req, &resp); err != nil {
 		return "", err
 	}
-	return mno.CanonicalICCID(resp.ICCID)
+	iccid, err = mno.CanonicalICCID(resp.ICCID)
+	if err != nil {
+		return "", other(PathDownloadOrder, "iccid is none")
+	}
+	if o.ICCID != "" {
+		if own, err := mno.CanonicalICCID(o.ICCID); err != nil || own != iccid {
+			return "", other(PathDownloadOrder, "iccid is not the one that was ordered")
+		}
+	}
+	return iccid, nil
+}
+
+// other is an answer that is to another order than the one that was placed. What
+// the peer has done nobody knows; it will not answer otherwise next time.
+func other(path, what string) error {
+	return &TransportError{Path: path, Status: http.StatusOK, Err: errors.New("the answer's " + what), permanent: true}
 }
 
 // ConfirmOrder makes an ordered profile ready for download.
@@ -92,14 +107,25 @@ func (c *Client) ConfirmOrder(ctx context.Context, o ConfirmOrder) (mno.Receipt,
 	if err := c.call(ctx, PathConfirmOrder, &req, &resp); err != nil {
 		return mno.Receipt{}, err
 	}
-	device, err := resp.device()
-	if err != nil {
-		return mno.Receipt{}, err
-	}
-	if device.IsZero() {
+	return resp.receipt(o, iccid)
+}
+
+// receipt makes sure that the answer is to the confirmation o.
+func (r *confirmOrderResponse) receipt(o ConfirmOrder, iccid string) (mno.Receipt, error) {
+	device, err := r.device()
+	switch {
+	case err != nil:
+		return mno.Receipt{}, other(PathConfirmOrder, "eid or iotDeviceId is none")
+	case device.IsZero():
 		device = o.Device
+	case !o.Device.IsZero() && o.Device.Kind() == device.Kind() && o.Device != device:
+		return mno.Receipt{}, other(PathConfirmOrder, "device is not the one that was named")
 	}
-	return mno.Receipt{Device: device, ICCID: iccid, MatchingID: *resp.MatchingID, SMDPAddress: resp.SMDPAddress}, nil
+	id := *r.MatchingID
+	if !validMatchingID(id) || o.MatchingID != nil && *o.MatchingID != "" && *o.MatchingID != id {
+		return mno.Receipt{}, other(PathConfirmOrder, "matchingId is none, or not the one that was named")
+	}
+	return mno.Receipt{Device: device, ICCID: iccid, MatchingID: id, SMDPAddress: r.SMDPAddress}, nil
 }
 
 // CancelOrder takes an order back.

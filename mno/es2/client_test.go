@@ -61,7 +61,7 @@ func TestInputsArriveAsGiven(t *testing.T) {
 
 func TestMatchingIDIsThreeValued(t *testing.T) {
 	t.Parallel()
-	b := &script{}
+	b := &script{receipt: mno.Receipt{MatchingID: "X"}}
 	c := dial(t, es2.NewHandler(b, nil))
 	for _, m := range []*string{nil, new(""), new("X")} {
 		_, err := c.ConfirmOrder(t.Context(), es2.ConfirmOrder{ICCID: iccid, MatchingID: m})
@@ -228,6 +228,53 @@ func TestAnswersWithoutTheMandatoryMember(t *testing.T) {
 	require.ErrorContains(t, err, "no iccid")
 	_, err = c.ConfirmOrder(t.Context(), es2.ConfirmOrder{ICCID: iccid})
 	require.ErrorContains(t, err, "no matchingId")
+}
+
+// An answer about another profile or another device is to another order.
+func TestAnswersToOtherOrders(t *testing.T) {
+	t.Parallel()
+	var n atomic.Int32
+	answer := func(members string) *es2.Client {
+		return dial(t, fake(&n, body(strings.TrimSuffix(executed, "}")+members+"}")))
+	}
+	device := id(t, "89049032123451234512345678901235")
+	for rule, call := range map[string]func() error{
+		"another ICCID": func() error {
+			_, err := answer(`,"iccid":"89000000000000001010"`).DownloadOrder(t.Context(), mno.Order{ICCID: iccid})
+			return err
+		},
+		"another EID": func() error {
+			_, err := answer(`,"matchingId":"A","eid":"89049032000000000000000000000023"`).ConfirmOrder(t.Context(), es2.ConfirmOrder{ICCID: iccid, Device: device})
+			return err
+		},
+		"another device ID": func() error {
+			_, err := answer(`,"matchingId":"A","iotDeviceId":"1000000000000002"`).ConfirmOrder(t.Context(),
+				es2.ConfirmOrder{ICCID: iccid, Device: id(t, "1000000000000001")})
+			return err
+		},
+		"another matching ID": func() error {
+			_, err := answer(`,"matchingId":"A"`).ConfirmOrder(t.Context(), es2.ConfirmOrder{ICCID: iccid, MatchingID: new("B")})
+			return err
+		},
+		"no matching ID": func() error {
+			_, err := answer(`,"matchingId":"$"`).ConfirmOrder(t.Context(), es2.ConfirmOrder{ICCID: iccid})
+			return err
+		},
+		"no EID": func() error {
+			_, err := answer(`,"matchingId":"A","eid":"1"`).ConfirmOrder(t.Context(), es2.ConfirmOrder{ICCID: iccid})
+			return err
+		},
+	} {
+		var te *es2.TransportError
+		require.ErrorAs(t, call(), &te, rule)
+		require.False(t, te.Retryable(), rule)
+	}
+	r, err := answer(`,"matchingId":"A","eid":"`+device.String()+`"`).ConfirmOrder(t.Context(), es2.ConfirmOrder{ICCID: iccid, Device: id(t, "1000000000000001")})
+	require.NoError(t, err, "an SM-DP+ may know the eUICC of a device that we call by another number")
+	require.Equal(t, device, r.Device)
+	got, err := answer(`,"iccid":"`+iccid+`F"`).DownloadOrder(t.Context(), mno.Order{ICCID: iccid})
+	require.NoError(t, err)
+	require.Equal(t, iccid, got)
 }
 
 func TestFailureWithoutCode(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"encoding/asn1"
 	"errors"
 
+	"github.com/iotregistry/sdk/internal/apdu"
 	"github.com/iotregistry/sdk/internal/bertlv"
 	"github.com/iotregistry/sdk/internal/rsp"
 	"github.com/iotregistry/sdk/mno"
@@ -13,8 +14,11 @@ import (
 
 // reasonOf says why a session is cancelled. Reasons differ in what becomes of
 // the order: it stays where the same download may succeed later, which is where
-// the way, the server or the time was the trouble; it ends where the eUICC or
-// the user will not have this profile.
+// the way to the server or to the eUICC, the server or the time was the trouble;
+// it ends where the eUICC or the user will not have this profile. An eUICC that
+// does not answer within loading has not refused the package: a load execution
+// error is a status word, or a package that cannot be cut into segments (SGP.22
+// section 3.1.3.3).
 func reasonOf(err error) rsp.CancelReason {
 	var refused *mno.StatusError
 	var lost *TransportError
@@ -31,6 +35,8 @@ func reasonOf(err error) rsp.CancelReason {
 		return rsp.CancelTimeout
 	case errors.Is(err, context.Canceled), errors.Is(err, ErrNeedsCode):
 		return rsp.CancelPostponed
+	case errors.Is(err, apdu.ErrTransmit):
+		return rsp.CancelTimeout
 	case errors.As(err, &loading):
 		return rsp.CancelLoadBPPError
 	case errors.As(err, &asked), errors.As(err, &refused), errors.As(err, &lost):

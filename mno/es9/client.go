@@ -229,7 +229,7 @@ func (x *exchange) check(res *http.Response, data []byte) ([]byte, error) {
 	if len(data) > MaxAnswer {
 		return bad(fmt.Errorf("the answer is larger than %d bytes", MaxAnswer))
 	}
-	if x.want == http.StatusNoContent && (x.mediaType == TypeASN1 || len(bytes.TrimSpace(data)) == 0) {
+	if x.want == http.StatusNoContent && len(bytes.TrimSpace(data)) == 0 {
 		return nil, nil
 	}
 	if mt, _, err := mime.ParseMediaType(res.Header.Get("Content-Type")); err != nil || mt != x.mediaType {

@@ -132,6 +132,31 @@ func TestBadASN1Answers(t *testing.T) {
 	}
 }
 
+// A notification is gone from the eUICC once it is taken: a page that some
+// proxy answers with takes none.
+func TestWhoDoesNotTakeNotifications(t *testing.T) {
+	t.Parallel()
+	m := newMessages(t)
+	for _, x := range bindings {
+		for rule, answer := range map[string]struct {
+			mediaType, body string
+			taken           bool
+		}{
+			"a page":           {"text/html", "<html>", false},
+			"no media type":    {"", "x", false},
+			"nothing":          {"", "", true},
+			"nothing, as HTML": {"text/html", "", true},
+		} {
+			c := inMemory(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("Content-Type", answer.mediaType)
+				_, _ = w.Write([]byte(answer.body))
+			}), x.asn1)
+			err := c.HandleNotification(t.Context(), m.installed)
+			require.Equal(t, answer.taken, err == nil, "%s, ASN.1 %t: %v", rule, x.asn1, err)
+		}
+	}
+}
+
 func TestAnswersOfOthers(t *testing.T) {
 	t.Parallel()
 	m := newMessages(t)

@@ -269,20 +269,27 @@ func (d *decision) Unwrap() error { return d.error }
 func (d *download) segments(p Package) ([][]byte, error) {
 	b, err := rsp.Decode[rsp.BoundProfilePackage](p.Bound)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrAnswer, err)
+		return nil, notCut(err)
 	}
 	if !bytes.Equal(p.TransactionID, d.session) || !bytes.Equal(b.SecureChannel.TransactionID, d.session) {
 		return nil, fmt.Errorf("%w: another session's package", ErrAnswer)
 	}
 	shown, err := plainMetadata(b.StoreMetadata)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrAnswer, err)
+		return nil, notCut(err)
 	}
 	if !bytes.Equal(shown, d.metadata.DER) {
 		return nil, ErrOtherProfile
 	}
-	return b.Segments()
+	list, err := b.Segments()
+	if err != nil {
+		return nil, notCut(err)
+	}
+	return list, nil
 }
+
+// notCut is the error of a package that has not the structure of one.
+func notCut(err error) error { return &loadError{fmt.Errorf("%w: %w", ErrAnswer, err)} }
 
 // macSize is what ends each segment (SGP.22 section 2.6.4).
 const macSize = 8
@@ -304,7 +311,7 @@ func plainMetadata(segments [][]byte) ([]byte, error) {
 	return b, nil
 }
 
-// loadError is trouble while the package is being loaded.
+// loadError is trouble while the package is being loaded, or cut for it.
 type loadError struct{ error }
 
 func (e *loadError) Unwrap() error { return e.error }

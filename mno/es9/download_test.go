@@ -111,6 +111,19 @@ func decide(err error) func(t *testing.T, s *scene) {
 
 const noCancel = rsp.CancelReason(-1)
 
+// lostOnce is a way to the card on which the first STORE DATA whose data begin
+// like this is lost.
+func lostOnce(err error, data ...byte) func([]byte) error {
+	var done bool
+	return func(b []byte) error {
+		if done || len(b) < 5 || b[1] != 0xE2 || !bytes.HasPrefix(b[5:], data) {
+			return nil
+		}
+		done = true
+		return err
+	}
+}
+
 func TestCancelReasons(t *testing.T) {
 	t.Parallel()
 	refused := &mno.StatusError{Subject: "8.2.7", Reason: "3.8"}
@@ -150,7 +163,7 @@ func TestCancelReasons(t *testing.T) {
 			s.c.always(0xBF21, encode(t, &rsp.PrepareDownloadResponse{Error: &rsp.PrepareDownloadFailure{TransactionID: session(), Code: rsp.DownloadInvalidSignature}}))
 		}, card, rsp.CancelUndefined},
 		{"server refuses the code", func(_ *testing.T, s *scene) { s.failAt("package", refused) }, refused, rsp.CancelPostponed},
-		{"package is none", func(_ *testing.T, s *scene) { s.m.bound.Bound = []byte{0xBF, 0x36, 0} }, es9.ErrAnswer, rsp.CancelUndefined},
+		{"package is none (SGP.22 section 3.1.3.3)", func(_ *testing.T, s *scene) { s.m.bound.Bound = []byte{0xBF, 0x36, 0} }, es9.ErrAnswer, rsp.CancelLoadBPPError},
 		{"answer of another session", func(_ *testing.T, s *scene) { s.m.bound.TransactionID = other }, es9.ErrAnswer, rsp.CancelUndefined},
 		{"package of another session", func(t *testing.T, s *scene) { s.m.bound.Bound = bind(t, other, s.m.offer.Metadata) }, es9.ErrAnswer, rsp.CancelUndefined},
 		{"package of another profile", func(t *testing.T, s *scene) {
@@ -163,15 +176,15 @@ func TestCancelReasons(t *testing.T) {
 			require.NoError(t, err)
 			p.StoreMetadata = [][]byte{{0x88, 1, 0}}
 			s.m.bound.Bound = encode(t, p)
-		}, es9.ErrAnswer, rsp.CancelUndefined},
+		}, es9.ErrAnswer, rsp.CancelLoadBPPError},
 		{"card stops loading", func(_ *testing.T, s *scene) {
 			s.c.segment = func(n int) ([]byte, int) { return nil, map[bool]int{true: 0x6A84, false: 0x9000}[n == 3] }
 		}, card, rsp.CancelLoadBPPError},
 		{"card answers garbage", func(_ *testing.T, s *scene) { s.c.segment = func(int) ([]byte, int) { return []byte{1}, 0x9000 } }, card, rsp.CancelLoadBPPError},
 		{"card has no result", func(_ *testing.T, s *scene) { s.c.segment = func(int) ([]byte, int) { return nil, 0x9000 } }, card, rsp.CancelLoadBPPError},
-		{"card is gone", func(_ *testing.T, s *scene) {
-			s.c.before = func(b []byte) error { return map[bool]error{true: odd}[len(b) > 5 && b[5] == 0xA0 && b[1] == 0xE2] }
-		}, odd, rsp.CancelLoadBPPError},
+		{"card is gone for a moment within loading", func(_ *testing.T, s *scene) { s.c.before = lostOnce(odd, 0xA0) }, odd, rsp.CancelTimeout},
+		{"card is gone for a moment within authentication", func(_ *testing.T, s *scene) { s.c.before = lostOnce(odd, 0xBF, 0x38) }, odd, rsp.CancelTimeout},
+		{"card is gone for a moment within preparation", func(_ *testing.T, s *scene) { s.c.before = lostOnce(odd, 0xBF, 0x21) }, odd, rsp.CancelTimeout},
 		{"caller stops within loading", func(_ *testing.T, s *scene) {
 			s.c.segment = func(int) ([]byte, int) { s.stop(); return nil, 0x9000 }
 		}, context.Canceled, rsp.CancelPostponed},

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/iotregistry/sdk/internal/bertlv"
 	"github.com/iotregistry/sdk/internal/rsp"
@@ -22,6 +23,8 @@ var (
 	ErrNoAddress = errors.New("esipa: the eUICC has no default SM-DP+")
 	ErrTrigger   = errors.New("esipa: a download needs an activation code or the default SM-DP+; discovery servers and data at the eIM are not supported")
 )
+
+const subjectTransaction = "8.10.1" // of SM-DP+s that know no such session
 
 var errDone = errors.New("esipa: the eUICC has a receipt for the profile already")
 
@@ -43,7 +46,7 @@ func (p *poll) download(ctx context.Context, b []byte) error {
 	w := &witness{poll: p, trigger: t, done: d}
 	result, err := p.ipa.through(w.dial).Download(ctx, code, func(m es9.Metadata) (string, error) {
 		w.done.ICCID = m.ICCID
-		if kept[m.ICCID] != nil {
+		if kept[keptAs(m.ICCID, code.Address)] != nil {
 			return "", errDone
 		}
 		return "", nil
@@ -52,7 +55,7 @@ func (p *poll) download(ctx context.Context, b []byte) error {
 	var refused *es9.InstallationError
 	switch {
 	case errors.Is(err, errDone):
-		receipt, w.done.Resent = kept[w.done.ICCID], true
+		receipt, w.done.Resent = kept[keptAs(w.done.ICCID, code.Address)], true
 	case errors.As(err, &refused):
 		receipt = refused.Receipt
 	case err != nil:
@@ -83,7 +86,7 @@ func (p *poll) code(ctx context.Context, t *rsp.ProfileDownloadTriggerRequest) (
 	return es9.ActivationCode{Address: address}, err
 }
 
-// receipts returns the eUICC's receipts that are still with it, by ICCID, the
+// receipts returns the eUICC's receipts that are still with it, by keptAs, the
 // last one of each.
 func (p *poll) receipts(ctx context.Context) (map[string][]byte, error) {
 	event := rsp.EventInstall
@@ -98,19 +101,30 @@ func (p *poll) receipts(ctx context.Context) (map[string][]byte, error) {
 	kept := map[string][]byte{}
 	for _, n := range r.List {
 		if m := n.Installation; m != nil && m.Data.Notification.ICCID != nil {
-			kept[string(*m.Data.Notification.ICCID)] = m.Raw
+			kept[keptAs(string(*m.Data.Notification.ICCID), m.Data.Notification.Address)] = m.Raw
 		}
 	}
 	return kept, nil
+}
+
+// keptAs tells receipts apart by profile and SM-DP+: any SM-DP+ can offer an ICCID
+// that another one has given out. Ports are left out, as SM-DP+s do.
+func keptAs(iccid, address string) string {
+	host, _, _ := strings.Cut(address, ":")
+	return iccid + "$" + strings.ToLower(host)
 }
 
 // failed is a download without a receipt. Where it was only interrupted, the eIM
 // is not told at once: it gives the trigger again, and the next Poll tries again.
 func (p *poll) failed(ctx context.Context, b []byte, t *rsp.ProfileDownloadTriggerRequest, d Done, why error) error {
 	d.Err = why
-	if ctx.Err() != nil || interrupted(why) && p.ipa.again(b) {
+	again := ctx.Err() != nil || p.ipa.again(b)
+	if ctx.Err() != nil || interrupted(why) && again {
 		p.report.Packages = append(p.report.Packages, d)
 		return why
+	}
+	if again {
+		p.refused = b
 	}
 	object, err := rsp.Encode(&rsp.ProfileDownloadTriggerResult{EIMTransactionID: t.EIMTransactionID,
 		Error: &rsp.ProfileDownloadFailure{Reason: rsp.ProfileDownloadUndefined, Response: []byte(reason(why))}})
@@ -120,7 +134,7 @@ func (p *poll) failed(ctx context.Context, b []byte, t *rsp.ProfileDownloadTrigg
 	return p.provide(ctx, object, d, nil)
 }
 
-// again counts interrupted Polls and reports whether there may be another.
+// again counts the Polls that failed and reports whether there may be another.
 func (i *IPA) again(b []byte) bool {
 	most := i.Attempts
 	if most <= 0 {
@@ -135,21 +149,28 @@ func (i *IPA) again(b []byte) bool {
 }
 
 // interrupted reports whether the same download may succeed as it is: the way,
-// the card or the time was the trouble.
+// the card or the time was the trouble, or a server that was started anew and has
+// lost its sessions.
 func interrupted(err error) bool {
 	var lost *es9.TransportError
 	var card *es9.CardError
-	return errors.As(err, &lost) || mno.Retryable(err) || errors.As(err, &card) && card.Err != nil ||
+	return errors.As(err, &lost) || mno.Retryable(err) || errors.Is(err, &mno.StatusError{Subject: subjectTransaction}) || errors.As(err, &card) && card.Err != nil ||
 		errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
 }
 
 // reason is what the eIM is told: an SM-DP+'s status code, or why the device or
-// the eUICC would not.
+// the eUICC would not. What networks say names hosts behind the device, of which
+// the eIM may have chosen one to learn about it.
 func reason(err error) string {
 	var refused *mno.StatusError
+	var lost *es9.TransportError
 	switch {
 	case errors.As(err, &refused):
 		return limited(refused.Subject + "/" + refused.Reason)
+	case errors.As(err, &lost) && lost.Status != 0:
+		return fmt.Sprintf("the SM-DP+ was not reached: HTTP %d", lost.Status)
+	case errors.As(err, &lost):
+		return "the SM-DP+ was not reached"
 	case errors.Is(err, es9.ErrNeedsCode):
 		return "8.2.7/2.2: the download needs a confirmation code"
 	}

@@ -41,10 +41,11 @@ type IPA struct {
 	Packages int
 
 	// Attempts is how many Polls may try one download that is interrupted on the
-	// way before the eIM is told that it failed; zero means DefaultAttempts.
+	// way before the eIM is told that it failed, and how many of them keep receipts
+	// of earlier tries for the eIM; zero means DefaultAttempts.
 	Attempts int
 
-	tried []byte // the package with the interrupted download
+	tried []byte // the trigger of the download that failed
 	tries int
 }
 
@@ -78,6 +79,10 @@ type poll struct {
 	ipa     *IPA
 	report  Report
 	settled bool // the eIM is owed no result of a download
+
+	// refused is a trigger whose download came to nothing and may come to something
+	// yet: the eIM has no receipt for it, which the eUICC may have from before.
+	refused []byte
 }
 
 func (p *poll) packages(ctx context.Context) error {
@@ -99,7 +104,7 @@ func (p *poll) packages(ctx context.Context) error {
 		case err != nil:
 			return errors.Join(failed, err)
 		case n > 0 && bytes.Equal(b, last):
-			p.settled = true // it has the result, and wants another try some time
+			p.settled = !bytes.Equal(b, p.refused) // it has the result, and wants another try some time
 			return failed
 		}
 		if err := p.do(ctx, b); err != nil {
@@ -107,7 +112,7 @@ func (p *poll) packages(ctx context.Context) error {
 		}
 		last = b
 	}
-	p.settled, p.report.More = true, true
+	p.report.More = true // perhaps a trigger, whose receipt is here already
 	return failed
 }
 

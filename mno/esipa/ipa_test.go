@@ -2,9 +2,11 @@ package esipa_test
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -15,6 +17,7 @@ import (
 	"github.com/iotregistry/sdk/mno/es2"
 	"github.com/iotregistry/sdk/mno/es9"
 	"github.com/iotregistry/sdk/mno/esipa"
+	"github.com/iotregistry/sdk/mno/smdp"
 	"github.com/iotregistry/sdk/registry/eid"
 )
 
@@ -122,7 +125,7 @@ func TestDownloadInterrupted(t *testing.T) {
 	}
 	r := w.poll()
 	require.ErrorIs(t, r.Packages[0].Err, errOdd)
-	require.Contains(t, w.why(), "odd")
+	require.Equal(t, "the SM-DP+ was not reached", w.why())
 	require.Equal(t, mno.Released, w.state(id))
 
 	w.ipa.LPA.Dial = dial
@@ -362,4 +365,164 @@ func TestData(t *testing.T) {
 	}
 	require.Equal(t, rsp.DataIncorrectTagList, ask(rsp.IPAEUICCDataRequest{TagList: []byte{}}).Error.Code)
 	require.Equal(t, rsp.DataIncorrectTagList, ask(rsp.IPAEUICCDataRequest{TagList: []byte{0xBF, 0x81, 0x20}}).Error.Code)
+}
+
+// over is a way to an SM-DP+ that has lost its sessions, or refuses for another
+// reason.
+type over struct {
+	es9.Backend
+	err error
+}
+
+func (o over) AuthenticateClient(context.Context, es9.AuthenticateClient) (es9.Offer, error) {
+	return es9.Offer{}, o.err
+}
+
+// insisting is an eIM that repeats a trigger until it has a receipt.
+type insisting struct {
+	esipa.Backend
+	eim    *eim
+	failed int // results without a receipt
+}
+
+func (s *insisting) ProvideEIMPackageResult(ctx context.Context, r esipa.Result) ([]int64, error) {
+	m, err := rsp.Decode[rsp.ProfileDownloadTriggerResult](r.Object)
+	if err == nil && m.Installation == nil {
+		s.failed++
+		return nil, nil
+	}
+	return s.eim.ProvideEIMPackageResult(ctx, r)
+}
+
+// A receipt that the eIM does not have stays with the eUICC, whatever an SM-DP+
+// says of the next try: by it alone the try after that knows that all is done.
+func TestReceiptOutlivesRefusals(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		rule string
+		err  error
+		told int
+	}{
+		{"lost session", &mno.StatusError{Subject: "8.10.1", Reason: "3.9"}, 0},
+		{"refusal", &mno.StatusError{Subject: "8.1", Reason: "6.1"}, 1},
+	} {
+		w := newWorld(t, true)
+		manager := &insisting{Backend: w.eim, eim: w.eim}
+		w.ipa.EIM = manager
+		code, id := w.order(11)
+		w.eim.waits(trigger(t, code, 1))
+		w.eim.fail = func(call string) error { return map[bool]error{true: errOdd}[call == "provide"] }
+		_, err := w.ipa.Poll(t.Context())
+		require.ErrorIs(t, err, errOdd, c.rule)
+		w.eim.fail = nil
+
+		way := w.ipa.Indirect
+		w.ipa.Indirect = over{way, c.err}
+		_, err = w.ipa.Poll(t.Context())
+		require.Equal(t, c.told == 0, err != nil, c.rule)
+		require.Equal(t, c.told, manager.failed, c.rule)
+		require.Equal(t, mno.Downloaded, w.state(id), c.rule)
+
+		w.ipa.Indirect = way
+		report := w.poll()
+		require.True(t, report.Packages[0].Installed && report.Packages[0].Resent, "%s: %s", c.rule, report)
+		require.Empty(t, w.eim.queue, c.rule)
+		require.Equal(t, mno.Installed, w.state(id), c.rule)
+	}
+}
+
+// A trigger that stays refused does not keep receipts from their SM-DP+s for ever.
+func TestReceiptsAreNotHeldForEver(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, true)
+	w.ipa.EIM = &insisting{Backend: w.eim, eim: w.eim}
+	code, id := w.order(11)
+	w.eim.waits(trigger(t, code, 1))
+	w.eim.fail = func(call string) error { return map[bool]error{true: errOdd}[call == "provide"] }
+	_, err := w.ipa.Poll(t.Context())
+	require.ErrorIs(t, err, errOdd)
+	w.eim.fail = nil
+	w.ipa.Indirect = over{w.ipa.Indirect, &mno.StatusError{Subject: "8.1", Reason: "6.1"}}
+	for n := range esipa.DefaultAttempts {
+		require.Equal(t, mno.Downloaded, w.state(id), n)
+		w.poll()
+	}
+	require.Equal(t, mno.Installed, w.state(id))
+}
+
+// An eIM that has lost its count is told so by the eUICC: a result of the same
+// number that is of another transaction is not the answer to its package.
+func TestCounterUsedAgain(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, false)
+	w.eim.silent = true
+	w.eim.waits(w.operations(rsp.PSMO{GetRAT: &rsp.Empty{}}))
+	w.poll()
+	q, err := rsp.Decode[rsp.EUICCPackageRequest](w.operations(rsp.PSMO{GetRAT: &rsp.Empty{}}))
+	require.NoError(t, err)
+	q.Signed.Raw, q.Raw, q.Signed.Counter = nil, nil, 1
+	text, err := q.Signed.SignedText(7)
+	require.NoError(t, err)
+	q.Signature, err = rsp.Sign(rand.Reader, w.key, text)
+	require.NoError(t, err)
+	w.eim.waits(encode(t, q))
+	r := w.poll()
+	require.Equal(t, "operations [E102]: esipa: the eUICC refuses the package: replayError", r.Packages[len(r.Packages)-1].String())
+}
+
+// An eIM may name any host for a download. What the device's network says of it,
+// with addresses and ports, is in the report and not for the eIM.
+func TestNetworkIsNotDisclosed(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		err  error
+		told string
+	}{
+		{&es9.TransportError{Err: errors.New("dial tcp 192.168.1.5:40000->10.0.0.7:443: connection refused")}, "the SM-DP+ was not reached"},
+		{&es9.TransportError{Status: 503, Err: errors.New("503 at 10.0.0.7")}, "the SM-DP+ was not reached: HTTP 503"},
+	} {
+		w := newWorld(t, false)
+		w.ipa.Attempts = 1
+		w.ipa.LPA.Dial = func(string) (es9.Backend, error) { return over{nil, nil}, c.err }
+		w.eim.waits(trigger(t, "1$10.0.0.7$", 1))
+		require.ErrorIs(t, w.poll().Packages[0].Err, c.err)
+		require.Equal(t, c.told, w.why())
+	}
+}
+
+// The receipt that an SM-DP+ has not taken says nothing of what another one
+// offers under the same ICCID: the eUICC refuses it, and the eIM hears so.
+func TestReceiptOfAnotherServer(t *testing.T) {
+	t.Parallel()
+	const two = "two.example"
+	w := newWorld(t, false)
+	w.oneAttempt()
+	code, id := w.order(11)
+	w.toDP.request, w.toDP.second = 4, 5 // the receipt stays
+	w.eim.waits(trigger(t, code, 1))
+	_, err := w.ipa.Poll(t.Context())
+	require.ErrorIs(t, err, errLost)
+
+	engine, err := smdp.New(smdp.Config{Address: two, Now: func() time.Time { return w.now }})
+	require.NoError(t, err)
+	require.NoError(t, engine.Stock(t.Context(), "", "iot", id))
+	r, err := engine.Operator("registry").Order(t.Context(), mno.Order{Device: eid.MustParse(rsptest.EID), ICCID: id, ProfileType: "iot"})
+	require.NoError(t, err)
+	server, err := smdp.NewServer(engine, smdp.ServerConfig{
+		Auth:    smdp.Credential{Certificate: w.pki.DPAuth.DER, Key: w.pki.DPAuth.Key},
+		Binding: smdp.Credential{Certificate: w.pki.DPPB.DER, Key: w.pki.DPPB.Key}, CIs: [][]byte{w.ci},
+	})
+	require.NoError(t, err)
+	w.ipa.LPA.Dial = func(name string) (es9.Backend, error) {
+		if name != two {
+			return nil, errLost
+		}
+		return server, nil
+	}
+	w.eim.waits(trigger(t, "1$"+two+"$"+r.MatchingID, 2))
+	report, err := w.ipa.Poll(t.Context())
+	require.ErrorIs(t, err, errLost, "the first one is still away")
+	var refused *es9.InstallationError
+	require.ErrorAs(t, report.Packages[0].Err, &refused)
+	require.Equal(t, int(rsp.InstallICCIDExists), refused.Code)
 }

@@ -1,6 +1,7 @@
 package esipa
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -64,7 +65,7 @@ func (p *poll) operate(ctx context.Context, b []byte) error {
 		return err
 	}
 	for i := range list {
-		if s := &list[i].Signed.Data; s.EIMID == q.Signed.EIMID && s.Counter == q.Signed.Counter {
+		if isResultOf(&list[i].Signed.Data, &q.Signed) {
 			d := operations(&list[i], q)
 			d.Resent = true
 			return p.provide(ctx, list[i].Raw, d, numbersOf(&list[i]))
@@ -82,6 +83,12 @@ func (p *poll) operate(ctx context.Context, b []byte) error {
 		return p.odd(ctx, q.Signed.EIMTransactionID, answer, err)
 	}
 	return p.provide(ctx, r.Raw, operations(r, q), numbersOf(r))
+}
+
+// isResultOf reports whether a result is this package's. An eIM may use a counter
+// again, by mistake; that is for the eUICC to tell it.
+func isResultOf(s *rsp.EUICCPackageResultData, q *rsp.EUICCPackageSigned) bool {
+	return s.EIMID == q.EIMID && s.Counter == q.Counter && bytes.Equal(s.EIMTransactionID, q.EIMTransactionID)
 }
 
 // odd is an eUICC's answer that is not understood here, and perhaps by the eIM.

@@ -34,6 +34,7 @@ type world struct {
 	engine *smdp.Engine
 	chip   *euicc.Chip
 	eim    *eim
+	pki    *rsptest.PKI
 	ci     []byte            // of eUICC and SM-DP+
 	key    *ecdsa.PrivateKey // signs packages
 	relay  *esipa.Relay
@@ -50,7 +51,7 @@ func newWorld(t *testing.T, indirect bool) *world {
 	clock := func() time.Time { return w.now }
 	pki, err := rsptest.New(w.now.AddDate(-1, 0, 0))
 	require.NoError(t, err)
-	w.ci = pki.CI.DER
+	w.pki, w.ci = pki, pki.CI.DER
 	w.insert(pki, clock)
 	w.engine, err = smdp.New(smdp.Config{Address: address, Now: clock})
 	require.NoError(t, err)

@@ -60,7 +60,8 @@ func (s *Server) authenticate(x *session, response []byte) (*rsp.AuthenticateOK,
 	if m.OK == nil {
 		return nil, nil, badSignature("the eUICC has refused this SM-DP+: " + m.Error.Code.String())
 	}
-	card, err := s.verifier.EUICC(m.OK.EUICCCertificate, m.OK.EUMCertificate, x.ciKeyID)
+	// Certificates stay with the session and the order: not so the whole response.
+	card, err := s.verifier.EUICC(bytes.Clone(m.OK.EUICCCertificate), bytes.Clone(m.OK.EUMCertificate), x.ciKeyID)
 	if err != nil {
 		return nil, nil, status(err)
 	}

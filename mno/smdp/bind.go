@@ -66,6 +66,7 @@ func consents(x *session, response []byte) (*rsp.EUICCSigned2, error) {
 	if !bytes.Equal(m.OK.Signed2.TransactionID, x.id) {
 		return nil, refuse("8.10.1", mno.ReasonUnknown, "the eUICC has signed for another session")
 	}
+	m.OK.Signed2.OTPK = bytes.Clone(m.OK.Signed2.OTPK) // which is kept, and not the whole response
 	return &m.OK.Signed2, nil
 }
 

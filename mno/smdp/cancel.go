@@ -9,7 +9,8 @@ import (
 
 // CancelOrder implements [es2.Backend]. Cancelling again to the same final
 // status is no error. A profile made Available loses all traces of its order
-// and can be ordered again, by ICCID, by the same requester.
+// and can be ordered again, by ICCID, by the same requester; one that an eUICC was
+// given can only be made Unavailable, as that eUICC may install it still.
 func (e *Engine) CancelOrder(ctx context.Context, call es2.Call, c es2.CancelOrder) error {
 	return retry(ctx, func() error { return e.cancel(ctx, call.Requester, c) })
 }
@@ -37,6 +38,9 @@ func (e *Engine) cancel(ctx context.Context, requester string, c es2.CancelOrder
 	}
 	if !e.move(&p, ev) {
 		return mno.With(mno.ErrICCIDNotAvailable, p.ICCID, "it is "+p.State.String())
+	}
+	if p.State == mno.Available && len(p.Download.Transactions) > 0 {
+		return mno.With(mno.ErrICCIDNotAvailable, p.ICCID, "an eUICC was given the profile: only Unavailable is left for it")
 	}
 	p.Sealed = nil
 	if p.State == mno.Available {

@@ -82,6 +82,9 @@ func (e *Engine) finish(ctx context.Context, q Query, failure *mno.StatusError, 
 	if err != nil {
 		return err
 	}
+	if (p.State == mno.Installed) != (failure == nil) {
+		result = nil // a repeat that says otherwise than before
+	}
 	return e.tell(ctx, p, mno.PointInstall, result)
 }
 
@@ -143,8 +146,14 @@ func (e *Engine) tell(ctx context.Context, p Profile, at mno.Point, result []byt
 // unlessUnwanted returns the error of a Notify that is to be called again.
 func unlessUnwanted(p Profile, err error) error {
 	var refusal *mno.StatusError
-	if err != nil && (!errors.As(err, &refusal) || refusal.Retryable()) {
+	if err != nil && (!errors.As(err, &refusal) || refusal.Retryable() || unheard(refusal)) {
 		return fmt.Errorf("smdp: operator did not take the news of %s: %w", p.ICCID, err)
 	}
 	return nil
+}
+
+// unheard reports whether the operator has refused this SM-DP+ or its version, and
+// not the news: that is for people to set right.
+func unheard(refusal *mno.StatusError) bool {
+	return refusal.Subject == mno.SubjectRequester || refusal.Subject == mno.SubjectVersion
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/iotregistry/sdk/internal/rsp"
 	"github.com/iotregistry/sdk/mno"
 	"github.com/iotregistry/sdk/mno/mnotest"
 	"github.com/iotregistry/sdk/mno/smdp"
@@ -119,6 +120,23 @@ func TestNewsAreNotLost(t *testing.T) {
 	require.Equal(t, mno.PointInstall, l.got[0].Point)
 }
 
+// News that wait for the operator do not come with a result that says otherwise.
+func TestNewsGoWithTheirOwnResult(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	r, c := b.order(1, 11), b.card(1)
+	_, err := c.download(&r.MatchingID)
+	require.NoError(t, err)
+	b.news.err = errors.New("registry is away")
+	truth := c.result(nil, nil)
+	require.ErrorIs(t, c.notify(truth), b.news.err)
+	b.news.err, b.news.got = nil, nil
+	require.NoError(t, c.notify(c.result(&rsp.InstallationFailure{Reason: rsp.InstallInterrupted}, nil)))
+	require.Len(t, b.news.got, 1)
+	require.Nil(t, b.news.got[0].Failure)
+	require.Nil(t, b.news.got[0].Result)
+}
+
 func TestUnwantedNewsEnd(t *testing.T) {
 	t.Parallel()
 	l := listener{err: mno.ErrUnknownICCID}
@@ -131,6 +149,26 @@ func TestUnwantedNewsEnd(t *testing.T) {
 	require.NoError(t, e.Finish(ctx, o.Device, 11, nil), "the device is not kept busy by what nobody wants")
 	require.NoError(t, e.Finish(ctx, o.Device, 11, nil))
 	require.Len(t, l.got, 1)
+}
+
+// Who is not let in has not been heard: that is no word about the news.
+func TestNewsOfACallerThatIsNotKnownAreKept(t *testing.T) {
+	t.Parallel()
+	for _, refusal := range []*mno.StatusError{
+		{Subject: mno.SubjectRequester, Reason: mno.ReasonNotAllowed}, {Subject: mno.SubjectVersion, Reason: mno.ReasonUnsupported},
+	} {
+		l := listener{err: refusal}
+		e := newEngine(t, func(c *smdp.Config) { c.Notify = l.take })
+		o, ctx := mnotest.Order(t, 1, 11), t.Context()
+		_, err := e.Operator("registry").Order(ctx, o)
+		require.NoError(t, err)
+		_, err = e.Deliver(ctx, o.Device, 0)
+		require.NoError(t, err)
+		require.ErrorIs(t, e.Finish(ctx, o.Device, 11, nil), refusal)
+		l.err, l.got = nil, nil
+		require.NoError(t, e.Finish(ctx, o.Device, 11, nil))
+		require.Len(t, l.got, 1)
+	}
 }
 
 func TestFinishNeedsAProfile(t *testing.T) {

@@ -37,7 +37,8 @@ type Config struct {
 	// what happened. It should return nil only when the operator has it; until
 	// then the news is offered again with every repeated report of the device,
 	// which is not acknowledged before. A [*mno.StatusError] that is not
-	// retryable says that the operator does not want this news, and ends it too.
+	// retryable says that the operator does not want this news, and ends it too,
+	// unless it is about the caller or the version (subjects 1.1 and 1.3.2).
 	// Nil means that nobody wants to know.
 	Notify func(ctx context.Context, requester string, p mno.Progress) error
 

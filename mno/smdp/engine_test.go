@@ -288,6 +288,24 @@ func TestSupersedingLeavesDeliveredOrdersAlone(t *testing.T) {
 	require.Nil(t, old.Sealed, "what is of no more use is not kept")
 }
 
+// Two registries at one SM-DP+ may both know a device: neither takes the other's
+// order away, however high its profile ID.
+func TestNobodySupersedesAnotherRequestersOrder(t *testing.T) {
+	t.Parallel()
+	e, ctx := newEngine(t), t.Context()
+	ours, theirs := e.Operator("registry"), e.Operator("stranger")
+	first, err := ours.Order(ctx, mnotest.Order(t, 1, 11))
+	require.NoError(t, err)
+	_, err = theirs.Order(ctx, mnotest.Order(t, 1, 1<<60))
+	require.ErrorIs(t, err, mno.ErrNotAllowed)
+	require.Equal(t, mno.Released, state(t, e, first.ICCID))
+	_, err = e.Deliver(ctx, first.Device, 0)
+	require.NoError(t, err)
+	require.NoError(t, e.Finish(ctx, first.Device, 11, nil))
+	_, err = theirs.Order(ctx, mnotest.Order(t, 1, 12))
+	require.NoError(t, err, "a device may change hands")
+}
+
 func TestTenThousandOrders(t *testing.T) {
 	t.Parallel()
 	e := newEngine(t)

@@ -1,8 +1,10 @@
 package smdp
 
 import (
+	"bytes"
 	"context"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -40,13 +42,13 @@ func (s *Server) InitiateAuthentication(_ context.Context, r es9.InitiateAuthent
 	if err != nil {
 		return es9.Authentication{}, err
 	}
-	x, err := s.newSession(r.SMDPAddress, ci)
+	x, err := s.newSession(strings.Clone(r.SMDPAddress), ci)
 	if err != nil {
 		return es9.Authentication{}, err
 	}
 	answer, err := s.introduce(x, r.Challenge)
-	if err == nil {
-		s.sessions.add(x)
+	if err == nil && !s.sessions.add(x) {
+		return es9.Authentication{}, errors.New("smdp: the random source repeats itself: set Config.Rand to another one")
 	}
 	return answer, err
 }
@@ -66,7 +68,7 @@ func (s *Server) chooseCI(info *rsp.EUICCInfo1) ([]byte, error) {
 	case !contains(info.VerifyKeys, s.ciKeyID):
 		return nil, refuse("8.8.4", mno.ReasonUnavailable, "the eUICC does not trust the CI of this SM-DP+")
 	}
-	return chosen, nil
+	return bytes.Clone(chosen), nil // what is decoded holds the whole request
 }
 
 func (s *Server) newSession(address string, ciKeyID []byte) (*session, error) {

@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/iotregistry/sdk/internal/rsp"
 	"github.com/iotregistry/sdk/mno"
@@ -61,6 +62,9 @@ func (s *Server) installed(ctx context.Context, m *rsp.ProfileInstallationResult
 	}
 	var failure *mno.StatusError
 	if m.Data.Error != nil {
+		if why := premature(p, m); why != "" {
+			return useless(why)
+		}
 		failure = installFailure(p.ICCID, m.Data.Error)
 	}
 	err = s.engine.finish(ctx, q, failure, m.Raw)
@@ -91,6 +95,20 @@ func (s *Server) judge(p Profile, m *rsp.ProfileInstallationResult) string {
 	}
 	if id := m.Data.Notification.ICCID; id != nil && string(*id) != p.ICCID {
 		return "it is about another profile"
+	}
+	return ""
+}
+
+// premature says why a failure is not what has become of the order, "" if it is.
+// eUICCs may tell of their sessions in any order.
+func premature(p Profile, m *rsp.ProfileInstallationResult) string {
+	ids := p.Download.Transactions
+	switch at := slices.Index(ids, m.Data.TransactionID.String()); {
+	case p.State != mno.Downloaded: // it is judged already, and its operator perhaps not told
+	case at != len(ids)-1:
+		return "it is the failure of an earlier session: the eUICC was given the package again"
+	case at > 0 && m.Data.Error.Reason == rsp.InstallICCIDExists:
+		return "the eUICC has the profile of an earlier session, whose own result tells"
 	}
 	return ""
 }

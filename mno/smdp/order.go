@@ -11,7 +11,8 @@ import (
 )
 
 // DownloadOrder implements [es2.Backend]. See [mno.Operator] for what repeats
-// and newer orders of the same device do.
+// and newer orders of the same device do. An order of another requester that
+// waits for the device is not superseded but [mno.ErrNotAllowed].
 func (e *Engine) DownloadOrder(ctx context.Context, call es2.Call, o mno.Order) (iccid string, err error) {
 	if err := o.Validate(); err != nil {
 		return "", err
@@ -46,12 +47,16 @@ func (e *Engine) downloadOrder(ctx context.Context, requester string, o mno.Orde
 				fmt.Sprintf("profile %d was ordered for this device already, %d is older", newest.ProfileID, o.ProfileID))
 		}
 	}
+	superseded := newest.State != mno.Error && e.move(&newest, mno.CancelledForGood)
+	if superseded && newest.Owner != requester {
+		return "", mno.With(mno.ErrNotAllowed, o.Device.String(), "another requester's order waits for this device: have that one cancelled")
+	}
 	p, err := e.reserve(ctx, requester, o)
 	if err != nil {
 		return "", err
 	}
 	records := []Profile{p}
-	if newest.State != mno.Error && e.move(&newest, mno.CancelledForGood) {
+	if superseded {
 		newest.Sealed = nil
 		records = append(records, newest)
 	}

@@ -260,6 +260,48 @@ func TestInterruptedDownload(t *testing.T) {
 	require.Equal(t, mno.Installed, b.state(r))
 }
 
+// An eUICC whose result is lost on the way is asked again and fails, as it has the
+// profile; or it was interrupted, tells so late, and installs it at the next try.
+// Such failures come before the truth and do not stand for it.
+func TestFailuresOfOtherSessions(t *testing.T) {
+	t.Parallel()
+	install := func(b *bench, c *card, r mno.Receipt, failure *rsp.InstallationFailure) []byte {
+		pkg, err := c.download(&r.MatchingID)
+		require.NoError(b.t, err)
+		c.open(pkg)
+		return c.result(failure, nil)
+	}
+	there := &rsp.InstallationFailure{Command: rsp.BPPStoreMetadata, Reason: rsp.InstallICCIDExists}
+	cut := &rsp.InstallationFailure{Command: rsp.BPPLoadProfileElements, Reason: rsp.InstallInterrupted}
+
+	b := newBench(t)
+	r, c := b.order(1, 11), b.card(1)
+	truth, late := install(b, c, r, nil), install(b, c, r, there)
+	require.NoError(t, c.notify(late))
+	require.Equal(t, mno.Downloaded, b.state(r), "it is there of the first session, which has not told yet")
+	require.Empty(t, b.news.got)
+	require.NoError(t, c.notify(truth))
+	require.Equal(t, mno.Installed, b.state(r))
+	require.Len(t, b.news.got, 1)
+	require.Nil(t, b.news.got[0].Failure)
+
+	b = newBench(t)
+	r, c = b.order(1, 11), b.card(1)
+	late, truth = install(b, c, r, cut), install(b, c, r, nil)
+	require.NoError(t, c.notify(late))
+	require.Equal(t, mno.Downloaded, b.state(r), "it was tried again")
+	require.NoError(t, c.notify(truth))
+	require.Equal(t, mno.Installed, b.state(r))
+
+	for rule, failure := range map[string]*rsp.InstallationFailure{"of another order": there, "of the last session": cut} {
+		b = newBench(t)
+		r, c = b.order(1, 11), b.card(1)
+		require.NoError(t, c.notify(install(b, c, r, failure)))
+		require.Equal(t, mno.Error, b.state(r), rule)
+		require.Len(t, b.news.got, 1, rule)
+	}
+}
+
 func TestRebinding(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, func(_ *smdp.Config, s *smdp.ServerConfig) { s.Rebind, s.MaxDownloads = true, 3 })
@@ -412,6 +454,37 @@ func TestCancelAfterTheOrderHasChanged(t *testing.T) {
 	require.NoError(t, c.cancel(rsp.CancelEndUserRejection, nil))
 	require.Equal(t, mno.Released, b.state(next))
 	require.Empty(t, b.news.got)
+}
+
+// A package that an eUICC has been given may be installed there after its order
+// has ended here. Its profile is taken out of use, but is for nobody else.
+func TestWhatWasHandedOverIsNotReused(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	for rule, handed := range map[string]bool{"offered": false, "handed over": true} {
+		b := newBench(t)
+		require.NoError(t, b.engine.Stock(ctx, "registry", "iot", stocked), rule)
+		r := b.confirmed(mno.Order{ICCID: stocked}, es2.ConfirmOrder{Release: true})
+		c := b.card(1)
+		require.NoError(t, c.meet(&r.MatchingID), rule)
+		cancel := es2.CancelOrder{ICCID: stocked, Final: mno.Available}
+		if handed {
+			_, err := c.get(c.consent("", nil))
+			require.NoError(t, err, rule)
+			cancel.Device = c.eid
+		}
+		require.NoError(t, c.cancel(rsp.CancelUndefined, nil), rule)
+		require.Equal(t, mno.Error, b.state(r), rule)
+		err := b.engine.CancelOrder(ctx, registry, cancel)
+		if !handed {
+			require.NoError(t, err, rule)
+			continue
+		}
+		require.ErrorIs(t, err, mno.ErrICCIDNotAvailable, rule)
+		cancel.Final = mno.Unavailable
+		require.NoError(t, b.engine.CancelOrder(ctx, registry, cancel), rule)
+		require.Equal(t, mno.Unavailable, b.state(r), rule)
+	}
 }
 
 func TestOperatorsOwnPackage(t *testing.T) {

@@ -3,13 +3,16 @@ package smdp_test
 import (
 	"context"
 	"errors"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/iotest"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/iotregistry/sdk/internal/bertlv"
 	"github.com/iotregistry/sdk/internal/rsp"
 	"github.com/iotregistry/sdk/mno"
 	"github.com/iotregistry/sdk/mno/es2"
@@ -153,6 +156,34 @@ func TestSessionIsPushedOutWhileItsProofIsChecked(t *testing.T) {
 	require.NoError(t, c.meet(&r.MatchingID))
 }
 
+// A session that runs out while its proof is checked, as it does at a slow store,
+// is gone: it is not kept where the server would look for it for ever.
+func TestSessionRunsOutWhileItsProofIsChecked(t *testing.T) {
+	t.Parallel()
+	var late atomic.Int64 // how late it is
+	m := &meanwhile{Store: new(smdp.Memory)}
+	b := newBench(t, func(c *smdp.Config, _ *smdp.ServerConfig) {
+		c.Store = m
+		c.Now = func() time.Time { return now.Add(time.Duration(late.Load())) }
+	})
+	r, c := b.order(1, 11), b.card(1)
+	require.NoError(t, c.initiate())
+	proof := c.proof(&r.MatchingID, nil)
+	m.do = func() { late.Add(int64(10 * time.Minute)) }
+	require.Equal(t, "8.10.1/3.9", code(t, c.authenticate(proof)))
+	m.do = nil
+	late.Add(int64(10 * time.Minute))
+	done := make(chan error, 1)
+	go func() { done <- b.card(2).initiate() }()
+	select {
+	case err := <-done:
+		require.NoError(t, err)
+	case <-time.After(10 * time.Second):
+		require.FailNow(t, "no session can be begun any more")
+	}
+	require.NoError(t, c.meet(&r.MatchingID))
+}
+
 func TestRecordChangesMeanwhile(t *testing.T) {
 	t.Parallel()
 	m := &meanwhile{Store: new(smdp.Memory)}
@@ -201,6 +232,73 @@ func TestNoRandomness(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, func(c *smdp.Config, _ *smdp.ServerConfig) { c.Rand = iotest.ErrReader(errDisk) })
 	require.ErrorIs(t, b.card(1).initiate(), errDisk)
+}
+
+// A random source that repeats itself gives no two sessions the same ID.
+func TestTransactionIDsAreNotReused(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, func(c *smdp.Config, _ *smdp.ServerConfig) { c.Rand = zeros{} })
+	first := b.card(1)
+	require.NoError(t, first.initiate())
+	require.ErrorContains(t, b.card(2).initiate(), "random source")
+	r := b.order(1, 11)
+	require.NoError(t, first.authenticate(first.proof(&r.MatchingID, nil)), "the first one is not disturbed")
+}
+
+// zeros is a random source without chance.
+type zeros struct{}
+
+func (zeros) Read(b []byte) (int, error) { clear(b); return len(b), nil }
+
+// Sessions and orders keep nothing of the requests but what is wanted of them:
+// anybody may begin as many sessions as there are places.
+func TestRequestsAreNotKept(t *testing.T) { // alone, to see what is its own
+	const n, size = 200, 50 << 10
+	b := newBench(t, func(c *smdp.Config, _ *smdp.ServerConfig) { c.Notify = nil })
+	padding := bertlv.Append(nil, 0x8F, make([]byte, size)) // a member that a later version may have
+	padded := func(tag bertlv.Tag, message []byte) []byte {
+		m, err := bertlv.Parse(message)
+		require.NoError(t, err)
+		return bertlv.Append(nil, tag, m.Value, padding)
+	}
+	c := b.card(1)
+	info1 := es9.InitiateAuthentication{Challenge: make([]byte, 16), Info1: padded(0xBF20, c.encode(&c.info1)), SMDPAddress: c.address}
+	require.Less(t, growth(func() {
+		for range n {
+			_, err := b.server.InitiateAuthentication(t.Context(), info1)
+			require.NoError(t, err)
+		}
+	}), n*size/4, "begun")
+
+	cards := make([]*card, n)
+	for i := range cards {
+		b.order(i, 11)
+		cards[i] = b.card(i)
+	}
+	require.Less(t, growth(func() {
+		for _, c := range cards {
+			require.NoError(t, c.initiate())
+			proof := c.proof(nil, nil)
+			m, err := bertlv.Parse(proof.Response)
+			require.NoError(t, err)
+			proof.Response = bertlv.Append(nil, 0xBF38, padded(0xA0, m.Value))
+			require.NoError(t, c.authenticate(proof))
+		}
+	}), n*size/4, "proven")
+	runtime.KeepAlive(b)
+}
+
+// growth is how many bytes more there are after f.
+func growth(f func()) int {
+	heap := func() int {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return int(m.HeapAlloc)
+	}
+	before := heap()
+	f()
+	return heap() - before
 }
 
 func TestLargestOrder(t *testing.T) {

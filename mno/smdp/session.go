@@ -71,16 +71,20 @@ func newSessions(most int, life time.Duration, now func() time.Time) *sessions {
 	}
 }
 
-// add begins a session.
-func (s *sessions) add(x *session) {
+// add begins a session, unless another one has its ID.
+func (s *sessions) add(x *session) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.sweep()
+	if s.byID[string(x.id)] != nil {
+		return false
+	}
 	if s.begun.Len() >= s.max {
 		s.drop(s.begun.Front().Value.(*session))
 	}
 	s.byID[string(x.id)] = x
 	x.expires, x.element = s.now().Add(s.life), s.begun.PushBack(x)
+	return true
 }
 
 // find returns a session, nil where there is none or it is over.
@@ -99,10 +103,10 @@ func (s *sessions) find(id []byte) *session {
 func (s *sessions) prove(x *session, card *cert.EUICC) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.sweep() // which may drop x itself
 	if s.byID[string(x.id)] != x {
 		return false
 	}
-	s.sweep()
 	if former := s.byEID[card.EID]; former != nil {
 		s.drop(former)
 	}

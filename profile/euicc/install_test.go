@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/ecdh"
 	"crypto/rand"
+	"fmt"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -174,4 +175,34 @@ func TestShownMetadata(t *testing.T) {
 	o.change = func(*bsp.Binding) { w.chip.ShowMetadata(b) }
 	w.install(t, o)
 	w.install(t, newOrder(t, second, nil))
+}
+
+// A profile that tells the whole world of itself does not push out receipts: they
+// alone say that a download is done.
+func TestReceiptsOutlastOtherNotifications(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.install(t, newOrder(t, iccid, nil))
+	loud := newOrder(t, second, nil)
+	loud.metadata.Notifications = nil
+	for n := range 64 {
+		loud.metadata.Notifications = append(loud.metadata.Notifications, rsp.NotificationConfig{
+			Events: rsp.EventInstall | rsp.EventEnable | rsp.EventDisable, Address: fmt.Sprintf("host%d.example.com", n),
+		})
+	}
+	w.install(t, loud)
+	for range 2 {
+		require.Equal(t, rsp.ProfileOK, w.enable(t, second))
+		require.Equal(t, rsp.ProfileOK, w.disable(t, second))
+	}
+	r := es10[rsp.RetrieveNotificationsResponse](t, w, &rsp.RetrieveNotificationsRequest{})
+	require.Len(t, r.List, 64)
+	var receipts []rsp.ICCID
+	for i, n := range r.List {
+		if n.Installation != nil {
+			receipts = append(receipts, *n.Installation.Data.Notification.ICCID)
+		}
+		require.True(t, i == 0 || n.Metadata().SeqNumber > r.List[i-1].Metadata().SeqNumber)
+	}
+	require.Equal(t, []rsp.ICCID{iccid, second}, receipts)
 }

@@ -1,6 +1,7 @@
 package euicc
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/iotregistry/sdk/internal/rsp"
@@ -50,11 +51,14 @@ func (c *Chip) notices(p *installed, event rsp.Events, except string) ([]notific
 }
 
 // keep puts notifications to those that wait. Of too many the oldest are dropped,
-// as on a card whose memory for them is full.
+// as on a card whose memory for them is full, and receipts after all others:
+// profiles may have as many of those as they like, and nothing else tells that a
+// download is done.
 func (c *Chip) keep(list []notification) {
-	c.pending = append(c.pending, list...)
-	if n := len(c.pending) - maxPending; n > 0 {
-		c.pending = append([]notification(nil), c.pending[n:]...)
+	c.pending = append(slices.Clone(c.pending), list...)
+	for len(c.pending) > maxPending {
+		i := max(0, slices.IndexFunc(c.pending, func(n notification) bool { return n.Installation == nil }))
+		c.pending = slices.Delete(c.pending, i, i+1)
 	}
 }
 

@@ -179,8 +179,9 @@ func (c *Chip) oneTimeKey(server rsp.OID, wanted []byte) (*ecdh.PrivateKey, erro
 	if err != nil {
 		return nil, err
 	}
-	if len(c.kept) == maxKept {
-		c.kept = slices.Delete(c.kept, 0, 1)
+	if len(c.kept) == maxKept { // the oldest of this server goes, if it has one
+		i = max(0, slices.IndexFunc(c.kept, func(k oneTimeKey) bool { return k.server == server }))
+		c.kept = slices.Delete(c.kept, i, i+1)
 	}
 	c.kept = append(c.kept, oneTimeKey{server, key})
 	c.changed++

@@ -334,3 +334,24 @@ func TestBrokenKey(t *testing.T) {
 		require.Equal(t, before, w.chip.Profiles())
 	}
 }
+
+// Downloads from one SM-DP+ that are broken off cost another one no one-time key:
+// without it, what is bound already could not be had any more.
+func TestKeysOfOtherServers(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	first := w.prepare(t, nil).Signed2.OTPK
+	auth, binding := w.pki.DPAuth, w.pki.DPPB
+	w.pki.OID = []int{2, 999, 11}
+	for role, to := range map[cert.Role]**rsptest.Identity{cert.RoleDPAuth: &w.pki.DPAuth, cert.RoleDPPB: &w.pki.DPPB} {
+		template, err := w.pki.Template(role)
+		require.NoError(t, err)
+		*to, err = rsptest.Issue(w.pki.CI, template)
+		require.NoError(t, err)
+	}
+	for range 6 {
+		w.prepare(t, nil)
+	}
+	w.pki.DPAuth, w.pki.DPPB = auth, binding
+	require.Equal(t, first, w.prepare(t, first).Signed2.OTPK)
+}

@@ -24,7 +24,7 @@ const maxCAs = 32
 // 5280 appendix A, X.520; SGP.22 puts the EID there), blanks ignored, and the
 // eUICC's key-agreement key as its key. keyUsage, where it has one, must
 // include keyAgreement: the eUICC key that SGP.22 certifies has
-// digitalSignature only, and nothing can be sealed to it. Claims have no Model.
+// digitalSignature only, and nothing can be sealed to it. Claims have no Model and no CSR.
 //
 // now is when certificates must be valid; zero is the present. A bundle is one
 // maker's: the one to whose root its first good certificate leads. A chain with

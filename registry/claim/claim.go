@@ -3,7 +3,7 @@
 // carry such a file, an ASP or an owner; what counts is the maker's signature.
 //
 // A signed list is a CSV with the columns Device ID, Public Key and optionally
-// Model, and a signature beside it, as a maker makes it with
+// Model and CSR, and a signature beside it, as a maker makes it with
 //
 //	openssl dgst -sha256 -sign maker.key -out claims.csv.sig claims.csv
 //
@@ -12,7 +12,8 @@
 //	list, err := claim.ReadSigned(file, signature, makers...)
 //
 // A certificate bundle has an X.509 certificate of the maker's CA for each
-// device, with the device ID as the subject's serialNumber:
+// device, with the device ID as the subject's serialNumber. It has no place for
+// requests:
 //
 //	list, err := claim.ReadCertificates(file, time.Now(), makers...)
 //
@@ -23,7 +24,9 @@
 // A file that a maker has signed once is good for ever: there is no date in a
 // signed list, and revocation lists of a maker's CA are not read. A maker that
 // signs a wrong key is believed. Only its first claim for a device counts, and
-// that is for the registry to see to.
+// that is for the registry to see to. A certificate request proves that somebody
+// has the private key that belongs to it, and not where that is: that it is on the
+// card and nowhere else is the maker's word.
 package claim
 
 import (
@@ -39,7 +42,7 @@ import (
 )
 
 // MaxFile is how large a file may be, in bytes: about 400,000 devices in a
-// signed list, 80,000 certificates. Reading takes up to about five times that
+// signed list, 100,000 with certificate requests, 80,000 certificates. Reading takes up to about five times that
 // in memory.
 const MaxFile = 64 << 20
 
@@ -47,12 +50,13 @@ const MaxFile = 64 << 20
 // kind of file.
 const maxWrong = 100_000
 
-// Claim is a maker's word that a device exists and which key its eUICC has.
+// Claim is a maker's word that a device exists and which keys its eUICC has.
 type Claim struct {
 	Line   int // in the file, whose first line is 1
 	Device eid.ID
 	Model  string // empty where the file has none
 	Key    string // key-agreement key, as profile.FormatPublicKey writes it
+	CSR    []byte // certificate request for the signing key made on the card, as profile.ParseCSR reads it; nil where there is none
 }
 
 // Maker is a device manufacturer, with what its files are verified by.
@@ -77,7 +81,7 @@ type ItemError struct {
 	Line   int    // where it begins
 	Device eid.ID // zero where it could not be read
 	Column string // of a signed list; empty when the item as a whole is wrong
-	Err    error  // wraps a sentinel of this package, of eid, or profile.ErrKey
+	Err    error  // wraps a sentinel of this package, of eid, profile.ErrKey or profile.ErrCSR
 }
 
 // Error names the line, the device, the column and the cause.
@@ -99,7 +103,7 @@ func (e *ItemError) Unwrap() error { return e.Err }
 // Why a file as a whole is refused; nothing of it may be used then.
 var (
 	ErrSignature      = errors.New("no maker's key verifies this signature: ask for both files as the maker made them, and have its public key put into its account")
-	ErrHeader         = errors.New("the first line must name the columns Device ID,Public Key and optionally Model")
+	ErrHeader         = errors.New("the first line must name the columns Device ID,Public Key and optionally Model,CSR")
 	ErrNoCertificates = errors.New("no PEM block in the file: give the devices' certificates in PEM")
 	ErrTooLarge       = csvfile.ErrTooLarge // MaxFile bytes, 100,000 wrong items, 32 CA certificates
 )

@@ -26,6 +26,10 @@ func judge(t *testing.T, list *claim.List) {
 		key, err := profile.ParsePublicKey(c.Key)
 		require.NoError(t, err)
 		require.Equal(t, c.Key, profile.FormatPublicKey(key))
+		if c.CSR != nil {
+			_, err := profile.ParseCSR(c.CSR)
+			require.NoError(t, err)
+		}
 	}
 	for _, b := range list.Bad {
 		require.False(t, at[b.Line], "one result a line")
@@ -40,6 +44,7 @@ func FuzzReadSigned(f *testing.F) {
 	f.Add(header+"1,"+x25519+",Meter\n2,x,\n", []byte(nil))
 	f.Add("\uFEFFpublic key,device id\r\n\""+x25519+"\n\",1\r\n", make([]byte, 64))
 	f.Add(header, []byte("MEUCIQ\n=="))
+	f.Add("Device ID,Public Key,CSR\n1,"+x25519+","+base64.StdEncoding.EncodeToString(csrOf(f, ecKey(f, elliptic.P256())))+"\n", []byte(nil))
 	key := edKey(1)
 	acme := claim.Maker{Account: "acme", Keys: []crypto.PublicKey{ecKey(f, elliptic.P256()).Public(), key.Public()}}
 	f.Fuzz(func(t *testing.T, in string, signature []byte) {

@@ -10,6 +10,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/iotregistry/sdk/internal/csvfile"
 	"github.com/iotregistry/sdk/profile"
@@ -25,6 +26,7 @@ var columns = []csvfile.Column[Claim]{
 	{Name: "Device ID", Required: true, Set: func(c *Claim, s string) (err error) { c.Device, err = eid.Parse(s); return err }},
 	{Name: "Public Key", Required: true, Lines: true, Set: setKey},
 	{Name: "Model", Set: func(c *Claim, s string) error { c.Model = s; return nil }},
+	{Name: "CSR", Lines: true, Set: setCSR},
 }
 
 func setKey(c *Claim, text string) error {
@@ -35,9 +37,30 @@ func setKey(c *Claim, text string) error {
 	return err
 }
 
+// setCSR reads base64, with line breaks or without; an empty cell is no request.
+func setCSR(c *Claim, text string) error {
+	text = strings.Join(strings.Fields(text), "")
+	if text == "" {
+		return nil
+	}
+	if len(text) > base64.StdEncoding.EncodedLen(profile.MaxCSR) {
+		return fmt.Errorf("%w: it is longer than %d bytes", profile.ErrCSR, profile.MaxCSR)
+	}
+	der, err := base64.StdEncoding.DecodeString(text)
+	if err != nil {
+		return fmt.Errorf("%w: it is not base64 of DER", profile.ErrCSR)
+	}
+	if _, err := profile.ParseCSR(der); err != nil {
+		return err
+	}
+	c.CSR = der
+	return nil
+}
+
 // ReadSigned reads a maker's list: CSV (RFC 4180) with the columns Device ID,
-// Public Key (as profile.ParsePublicKey reads it) and Model if wanted, in any
-// order, by the rules of registry.ReadCSV.
+// Public Key (as profile.ParsePublicKey reads it) and, if wanted, Model and CSR
+// (PKCS #10 in DER in base64, as profile.ParseCSR reads it; of some devices the
+// cell may be empty), in any order, by the rules of registry.ReadCSV.
 //
 // signature is over the exact bytes of the file: ECDSA on P-256 or P-384 in
 // ASN.1 DER or RSA PKCS #1 v1.5 (2048 to 8192 bits), both with SHA-256, or

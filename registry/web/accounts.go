@@ -100,6 +100,10 @@ func seconds(n int64) (time.Duration, error) {
 	return time.Duration(n) * time.Second, nil
 }
 
+func (s *Server) enroll(c *call, in *enrollBody) (registry.Enrollment, error) {
+	return s.Registry.Enroll(c.ctx, c.leaf, in.CSR)
+}
+
 func (s *Server) revokeCredential(c *call) error {
 	if err := s.Registry.RevokeCredential(c.ctx, c.actor, c.r.PathValue("id")); err != nil {
 		return err

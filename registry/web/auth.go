@@ -33,15 +33,47 @@ func (s *Server) authenticate(ctx context.Context, r *http.Request) (registry.Ac
 			return s.Registry.Authenticate(ctx, strings.TrimSpace(token))
 		}
 	case len(values) == 0 && r.TLS != nil && len(r.TLS.PeerCertificates) > 0:
-		// Browsers add certificates by themselves, and tokens never.
-		if http.NewCrossOriginProtection().Check(r) != nil {
-			return registry.Actor{}, &registry.Error{Op: "authenticate",
-				Err: fmt.Errorf("%w: a page of another site asks for it", registry.ErrForbidden)}
+		if err := sameSite(r); err != nil {
+			return registry.Actor{}, err
 		}
 		return s.Registry.AuthenticateCertificate(ctx, r.TLS.PeerCertificates[0])
 	}
 	return registry.Actor{}, &registry.Error{Op: "authenticate",
 		Err: fmt.Errorf("%w: send \"Authorization: Bearer\" and a token, or a client certificate", registry.ErrUnauthentic)}
+}
+
+// sameSite keeps pages of other sites from using a certificate: browsers add
+// certificates by themselves, and tokens never.
+func sameSite(r *http.Request) error {
+	if http.NewCrossOriginProtection().Check(r) == nil {
+		return nil
+	}
+	return &registry.Error{Op: "authenticate", Err: fmt.Errorf("%w: a page of another site asks for it", registry.ErrForbidden)}
+}
+
+// authenticateDevice finds out which device calls: by its TLS client certificate
+// and nothing else. Who brings an account's token is told that no account does
+// this.
+func (s *Server) authenticateDevice(c *call) (string, error) {
+	refused := func(err error) (string, error) { return "", &registry.Error{Op: "authenticate", Err: err} }
+	if len(c.r.Header.Values("Authorization")) > 0 {
+		if _, err := s.authenticate(c.ctx, c.r); err != nil {
+			return "", err
+		}
+		return refused(fmt.Errorf("%w: a device does, with its certificate and no token", registry.ErrForbidden))
+	}
+	if c.r.TLS == nil || len(c.r.TLS.PeerCertificates) == 0 {
+		return refused(fmt.Errorf("%w: show the certificate of the device's current profile in TLS", registry.ErrUnauthentic))
+	}
+	if err := sameSite(c.r); err != nil {
+		return "", err
+	}
+	c.leaf = c.r.TLS.PeerCertificates[0]
+	id, err := s.Registry.AuthenticateDevice(c.ctx, c.leaf)
+	if err != nil {
+		return "", err
+	}
+	return "device:" + id.String(), nil // no account can be called so
 }
 
 // stranger reports what to tell a caller whose credential is refused: that, or to

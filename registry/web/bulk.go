@@ -41,6 +41,10 @@ func (s *Server) reset(c *call, in *devicesBody) ([]registry.Result, error) {
 	return s.Registry.Reset(c.ctx, c.actor, in.options(), in.Devices...)
 }
 
+func (s *Server) forgetCardKeys(c *call, in *devicesBody) ([]registry.Result, error) {
+	return s.Registry.ForgetCardKeys(c.ctx, c.actor, in.options(), in.Devices...)
+}
+
 func (s *Server) switchTo(c *call, in *switchBody) ([]registry.Result, error) {
 	return s.Registry.Switch(c.ctx, c.actor, in.MNO, registry.Options{Atomic: in.Atomic, DryRun: in.DryRun}, in.Devices...)
 }
@@ -169,7 +173,7 @@ func (s *Server) file(c *call) ([]registry.Result, error) {
 	}
 	claims := make([]registry.Claim, len(in.Claims))
 	for i, x := range in.Claims {
-		claims[i] = registry.Claim{Device: x.Device, Model: x.Model, Key: x.Key}
+		claims[i] = registry.Claim{Device: x.Device, Model: x.Model, Key: x.Key, CSR: x.CSR}
 	}
 	return s.Registry.File(c.ctx, c.actor, claims)
 }

@@ -2,6 +2,7 @@ package web
 
 import (
 	"context"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -27,6 +28,7 @@ type call struct {
 	body  io.Reader // bounded
 	query url.Values
 	actor registry.Actor
+	leaf  *x509.Certificate // of the device that calls; nil where an account does
 }
 
 // handler answers a route: it finds out who calls, whether it may be answered
@@ -36,6 +38,9 @@ func (s *Server) handler(rt *route) http.Handler {
 		limit, within := s.MaxBody, s.Timeout
 		if rt.long {
 			limit, within = s.MaxJob, s.StreamTime
+		}
+		if rt.most > 0 {
+			limit = min(limit, rt.most)
 		}
 		// Later than the context, whose end is the one that callers are told.
 		rc, end := http.NewResponseController(w), time.Now().Add(within+grace)
@@ -73,11 +78,18 @@ func (s *Server) run(c *call, rt *route) error {
 // enter checks all that is no business of the route's own.
 func (s *Server) enter(c *call, rt *route) (err error) {
 	if !rt.public {
-		if c.actor, err = s.authenticate(c.ctx, c.r); err != nil {
+		who := ""
+		if rt.device {
+			who, err = s.authenticateDevice(c)
+		} else {
+			c.actor, err = s.authenticate(c.ctx, c.r)
+			who = c.actor.Account
+		}
+		if err != nil {
 			return s.stranger(c.r, err)
 		}
-		visitOf(c.r).account = c.actor.Account
-		if err := s.admit(c.actor.Account); err != nil {
+		visitOf(c.r).account = who
+		if err := s.admit(who); err != nil {
 			return err
 		}
 	}

@@ -57,6 +57,11 @@ func (c *Client) Reset(ctx context.Context, opts registry.Options, ids ...eid.ID
 	return c.bulk(ctx, "/v1/reset", devicesOf(opts, ids))
 }
 
+// ForgetCardKeys is [registry.Registry.ForgetCardKeys].
+func (c *Client) ForgetCardKeys(ctx context.Context, opts registry.Options, ids ...eid.ID) ([]registry.Result, error) {
+	return c.bulk(ctx, "/v1/card-keys/forget", devicesOf(opts, ids))
+}
+
 // Switch is [registry.Registry.Switch].
 func (c *Client) Switch(ctx context.Context, operator string, opts registry.Options, ids ...eid.ID) ([]registry.Result, error) {
 	return c.bulk(ctx, "/v1/switch", &switchBody{MNO: operator, Devices: notNil(ids), Atomic: opts.Atomic, DryRun: opts.DryRun})
@@ -157,9 +162,20 @@ func (c *Client) UndoTransfer(ctx context.Context, opts registry.Options, ids ..
 func (c *Client) File(ctx context.Context, claims []registry.Claim) ([]registry.Result, error) {
 	body := &claimsBody{Claims: make([]claimed, len(claims))}
 	for i, x := range claims {
-		body.Claims[i] = claimed{Device: x.Device, Model: x.Model, Key: x.Key}
+		body.Claims[i] = claimed{Device: x.Device, Model: x.Model, Key: x.Key, CSR: x.CSR}
 	}
 	return c.bulk(ctx, "/v1/claims", body)
+}
+
+// Enroll is [registry.Registry.Enroll], as the device: HTTP must hold the
+// certificate of its current profile, with a key that may be on its card, as
+// [profile.Profile.TLSCertificate] gives it, and Token be empty.
+func (c *Client) Enroll(ctx context.Context, csr []byte) (registry.Enrollment, error) {
+	var out registry.Enrollment
+	if err := c.call(ctx, http.MethodPost, "/v1/enroll", &enrollBody{CSR: csr}, &out); err != nil {
+		return registry.Enrollment{}, err
+	}
+	return out, nil
 }
 
 // FileSigned is [registry.Registry.FileSigned]. The list is read whole first.

@@ -76,6 +76,9 @@ type Config struct {
 }
 
 // Limiter bounds how often accounts may call. It must be safe for concurrent use.
+//
+// A device that calls by itself counts as an account that is called "device:" and
+// its ID.
 type Limiter interface {
 	// Allow reports whether account may make a request now, and if not, how long
 	// it is to wait.

@@ -11,7 +11,8 @@
 //
 // Callers prove themselves by a bearer token (RFC 6750) or, where they send none,
 // the key of their TLS client certificate, by which a page of another site in a
-// browser cannot change anything. Bulk calls answer 200 with one result per item, in their
+// browser cannot change anything. Devices have one route of their own, /v1/enroll, and
+// prove themselves by the TLS client certificate of their current profile. Bulk calls answer 200 with one result per item, in their
 // order, also where items are refused; what is refused as a whole is a problem
 // document (RFC 9457) with the engine's kind and its EPP result code, which the
 // client turns into the engine's error again. The header Idempotency-Key makes a

@@ -88,6 +88,9 @@ func (rt *route) operation(types *schemas) map[string]any {
 	if rt.public {
 		op["security"] = []any{}
 	}
+	if rt.device {
+		op["security"] = []any{map[string]any{"mutualTLS": []string{}}}
+	}
 	if rt.roles != nil {
 		op["x-roles"] = slices.Sorted(slices.Values(rt.roles))
 	}

@@ -128,6 +128,7 @@ var kinds = []kind{
 	{"not-pending", nil, http.StatusConflict, "No transfer is pending"},
 	{"no-key", nil, http.StatusConflict, "Device key not vouched for"},
 	{"key-mismatch", nil, http.StatusConflict, "Device key is another one"},
+	{"key-taken", nil, http.StatusConflict, "Key is another device's"},
 	{"aborted", nil, http.StatusConflict, "Another row was refused"},
 	{"cancelled", nil, http.StatusConflict, "Job was cancelled"},
 	{"conflict", nil, http.StatusConflict, "Record changed meanwhile"},

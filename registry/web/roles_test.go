@@ -113,6 +113,7 @@ func roleTable() []roleCase {
 		}},
 		{"activate", "200 200 403 403 404 403", func(x *try) error { return first(x.c.Activate(x.ctx, anyOptions, x.device)) }},
 		{"reset", "200 200 403 403 404 403", func(x *try) error { return first(x.c.Reset(x.ctx, anyOptions, x.device)) }},
+		{"forgetCardKeys", "200 200 403 403 404 403", func(x *try) error { return first(x.c.ForgetCardKeys(x.ctx, anyOptions, x.device)) }},
 		{"switch", "200 200 403 403 404 403", func(x *try) error { return first(x.c.Switch(x.ctx, telco.Account, anyOptions, x.device)) }},
 		{"delete", "200 200 403 403 404 403", func(x *try) error { return first(x.c.Delete(x.ctx, anyOptions, x.device)) }},
 		{"restore", "200 200 403 403 404 403", func(x *try) error { return first(x.c.Restore(x.ctx, anyOptions, x.device)) }},

@@ -14,12 +14,14 @@ type route struct {
 	id           string // of the operation
 	summary      string
 	public       bool
+	device       bool            // a device calls, by the certificate of its profile, and no account
 	roles        []registry.Role // who can get more than a refusal; nil: every account
 	query        []param
-	long         bool // a stream: MaxJob and StreamTime hold
-	etag         bool // it answers with an ETag
-	match        bool // it asks for If-Match
-	keyless      bool // an idempotency key does not make it repeatable
+	most         int64 // bytes of a body; 0 means that MaxBody or MaxJob alone holds
+	long         bool  // a stream: MaxJob and StreamTime hold
+	etag         bool  // it answers with an ETag
+	match        bool  // it asks for If-Match
+	keyless      bool  // an idempotency key does not make it repeatable
 
 	status int
 	in     reflect.Type // of a JSON body; nil for none
@@ -118,6 +120,12 @@ func (rt *route) asks(params ...param) *route {
 
 func (rt *route) open() *route {
 	rt.public = true
+	return rt
+}
+
+// byDevice is for devices themselves, which have little to say.
+func (rt *route) byDevice() *route {
+	rt.device, rt.most = true, 16<<10
 	return rt
 }
 

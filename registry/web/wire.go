@@ -134,6 +134,11 @@ type claimed struct {
 	Device eid.ID `json:"device"`
 	Model  string `json:"model,omitempty"`
 	Key    string `json:"key"`
+	CSR    []byte `json:"csr,omitempty"` // PKCS #10 in DER
+}
+
+type enrollBody struct {
+	CSR []byte `json:"csr"` // PKCS #10 in DER
 }
 
 // jobBody is a submission. Its items come last, so that they can be read as they

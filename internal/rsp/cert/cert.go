@@ -11,11 +11,13 @@ package cert
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/iotregistry/sdk/internal/rsp"
@@ -100,6 +102,9 @@ func (v *Verifier) EUICC(euicc, eum, ciKeyID []byte) (*EUICC, error) {
 		return nil, err
 	}
 	if err := leaf.check(middle, now); err != nil {
+		if errors.Is(err, ErrValidity) { // which counts for nothing of a forged EUM
+			err = cmp.Or(middle.signed(ci), err)
+		}
 		return nil, err
 	}
 	id, err := leaf.eid()
@@ -160,11 +165,12 @@ func (v *Verifier) now() time.Time {
 	return v.Now()
 }
 
-// findCI returns the trusted CI that has issued c, itself checked.
+// findCI returns the trusted CI that has issued c, itself checked. Of several with
+// one key, such as a CI's old and new certificate, it is the first that is good.
 func (v *Verifier) findCI(c *certificate, chosen []byte, now time.Time) (*certificate, error) {
-	unknown := &Error{Role: c.role, Status: RoleCI.status(ErrUnknownCI), Err: ErrUnknownCI}
+	var refusal error = &Error{Role: c.role, Status: RoleCI.status(ErrUnknownCI), Err: ErrUnknownCI}
 	if len(c.AuthorityKeyId) == 0 || chosen != nil && !bytes.Equal(chosen, c.AuthorityKeyId) {
-		return nil, unknown
+		return nil, refusal
 	}
 	for _, der := range v.CIs {
 		ci, err := parse(RoleCI, der)
@@ -175,11 +181,12 @@ func (v *Verifier) findCI(c *certificate, chosen []byte, now time.Time) (*certif
 			continue
 		}
 		if err := ci.check(ci, now); err != nil {
-			return nil, err
+			refusal = err
+			continue
 		}
 		return ci, nil
 	}
-	return nil, unknown
+	return nil, refusal
 }
 
 // certificate is a parsed certificate in the role it is used in.
@@ -221,10 +228,16 @@ func (c *certificate) check(issuer *certificate, now time.Time) error {
 	if !now.Before(c.NotBefore) && !now.After(c.NotAfter) {
 		return nil
 	}
-	if err := c.CheckSignatureFrom(issuer.Certificate); err != nil { // expired is only what would be right else
+	// Expired is only what would be right else.
+	return cmp.Or(c.signed(issuer), c.refuse(ErrValidity))
+}
+
+// signed checks one signature, where chain is not asked.
+func (c *certificate) signed(issuer *certificate) error {
+	if err := c.CheckSignatureFrom(issuer.Certificate); err != nil {
 		return c.refuse(fmt.Errorf("%w: %w", ErrIssuer, err))
 	}
-	return c.refuse(ErrValidity)
+	return nil
 }
 
 // issued checks key ID and name.
@@ -248,12 +261,18 @@ func chain(leaf, middle, ci *certificate, now time.Time) error {
 	if middle != nil {
 		others.AddCert(middle.handled())
 	}
-	_, err := leaf.handled().Verify(x509.VerifyOptions{
+	chains, err := leaf.handled().Verify(x509.VerifyOptions{
 		Roots: roots, Intermediates: others, CurrentTime: now,
 		KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny},
 	})
-	if err == nil {
+	// A way from the leaf straight to the CI leaves out the EUM, whose limits were
+	// looked at but whose signature then was not.
+	through := func(c []*x509.Certificate) bool { return len(c) == 3 && c[1].Equal(middle.Certificate) }
+	if err == nil && (middle == nil || slices.ContainsFunc(chains, through)) {
 		return nil
+	}
+	if err == nil {
+		err = errors.New("the eUICC is not of this EUM")
 	}
 	guilty := leaf
 	if middle != nil && middle.CheckSignatureFrom(ci.Certificate) != nil {

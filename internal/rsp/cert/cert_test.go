@@ -9,6 +9,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/asn1"
 	"encoding/pem"
+	"math/big"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -350,4 +351,107 @@ func FuzzExtensions(f *testing.F) {
 			}
 		}
 	})
+}
+
+// A CI that renews its certificate keeps its key: both are trusted, and which of
+// them is valid counts.
+func TestRenewedCI(t *testing.T) {
+	t.Parallel()
+	p, v := newPKI(t)
+	euicc, err := p.EUICC(rsptest.EID)
+	require.NoError(t, err)
+	template, err := p.Template(cert.RoleCI)
+	require.NoError(t, err)
+	template.SerialNumber, template.NotAfter = big.NewInt(77), start.AddDate(0, 6, 0)
+	template.SubjectKeyId = p.CI.Certificate.SubjectKeyId
+	der, err := x509.CreateCertificate(rand.Reader, template, template, p.CI.Certificate.PublicKey, p.CI.Key)
+	require.NoError(t, err)
+	for _, cis := range [][][]byte{{der, p.CI.DER}, {p.CI.DER, der}} {
+		v.CIs = cis
+		_, err = v.EUICC(euicc.DER, p.EUM.DER, nil)
+		require.NoError(t, err)
+		_, err = v.Server(cert.RoleDPAuth, p.DPAuth.DER, nil)
+		require.NoError(t, err)
+	}
+	v.CIs = [][]byte{der}
+	_, err = v.EUICC(euicc.DER, p.EUM.DER, nil)
+	refused(t, err, cert.ErrValidity, "8.11.1", "3.9")
+}
+
+// What is forged is called forged, also where it has run out besides.
+func TestForgedBeforeExpired(t *testing.T) {
+	t.Parallel()
+	p, v := newPKI(t)
+	expired := func(c *x509.Certificate) { c.NotAfter = start.AddDate(0, 1, 0) }
+	ci := with(t, p, nil, cert.RoleCI, func(c *x509.Certificate) { c.SubjectKeyId = p.CI.Certificate.SubjectKeyId })
+	eum := with(t, p, ci, cert.RoleEUM, func(*x509.Certificate) {})
+	_, err := v.EUICC(with(t, p, eum, cert.RoleEUICC, expired).DER, eum.DER, nil)
+	refused(t, err, cert.ErrIssuer, "8.1.2", "6.1")
+	eum = with(t, p, ci, cert.RoleEUM, expired)
+	_, err = v.EUICC(with(t, p, eum, cert.RoleEUICC, func(*x509.Certificate) {}).DER, eum.DER, nil)
+	refused(t, err, cert.ErrIssuer, "8.1.2", "6.1")
+	twin := with(t, p, p.CI, cert.RoleEUM, func(c *x509.Certificate) { c.SubjectKeyId = p.EUM.Certificate.SubjectKeyId })
+	_, err = v.EUICC(with(t, p, twin, cert.RoleEUICC, expired).DER, p.EUM.DER, nil)
+	refused(t, err, cert.ErrIssuer, "8.1.3", "6.1")
+}
+
+// What an attacker may put together from parts that somebody has signed.
+func TestBentChains(t *testing.T) {
+	t.Parallel()
+	p, v := newPKI(t)
+	keep := func(*x509.Certificate) {}
+	other, err := rsptest.New(start)
+	require.NoError(t, err)
+	euicc, err := p.EUICC(rsptest.EID)
+	require.NoError(t, err)
+	foreign, err := other.EUICC(rsptest.EID)
+	require.NoError(t, err)
+	// An EUM that nobody has signed, named like the CI and with its key ID, between
+	// the CI and what the CI signed itself.
+	nobody := with(t, p, nil, cert.RoleCI, func(c *x509.Certificate) { c.SubjectKeyId = p.CI.Certificate.SubjectKeyId })
+	likeCI := with(t, p, nobody, cert.RoleEUM, func(c *x509.Certificate) {
+		c.Subject, c.SubjectKeyId, c.AuthorityKeyId = p.CI.Certificate.Subject, p.CI.Certificate.SubjectKeyId, p.CI.Certificate.SubjectKeyId
+	})
+	byCI := with(t, p, p.CI, cert.RoleEUICC, func(c *x509.Certificate) { c.Subject.SerialNumber = rsptest.EID })
+	// The true EUM's key under limits of its own making.
+	template, err := p.Template(cert.RoleEUM)
+	require.NoError(t, err)
+	template.ExtraExtensions[1] = rsptest.NameConstraint(rsptest.Organization, "89033023")
+	wider, err := rsptest.IssueFor(nobody, template, p.EUM.Key)
+	require.NoError(t, err)
+	wide := with(t, p, p.EUM, cert.RoleEUICC, func(c *x509.Certificate) { c.Subject.SerialNumber = "89033023123451234512345678901235" })
+	below := with(t, p, p.EUM, cert.RoleEUM, func(c *x509.Certificate) { c.Subject.CommonName = "EUM below" })
+	for rule, c := range map[string][2][]byte{
+		"EUM and CI change places":          {euicc.DER, p.CI.DER},
+		"eUICC and EUM change places":       {p.EUM.DER, euicc.DER},
+		"eUICC twice":                       {euicc.DER, euicc.DER},
+		"EUM as eUICC":                      {p.EUM.DER, p.EUM.DER},
+		"CI as eUICC":                       {p.CI.DER, p.EUM.DER},
+		"DPauth as EUM":                     {euicc.DER, p.DPAuth.DER},
+		"DPpb as eUICC":                     {p.DPPB.DER, p.EUM.DER},
+		"EUM of another CI":                 {euicc.DER, other.EUM.DER},
+		"eUICC of another CI's EUM":         {foreign.DER, p.EUM.DER},
+		"all of another CI":                 {foreign.DER, other.EUM.DER},
+		"eUICC of the CI, forged EUM":       {byCI.DER, likeCI.DER},
+		"eUICC of the CI, true EUM":         {byCI.DER, p.EUM.DER},
+		"eUICC of the CI, CI as EUM":        {byCI.DER, p.CI.DER},
+		"EUM with limits of its own making": {wide.DER, wider.DER},
+		"EUM of an EUM":                     {with(t, p, below, cert.RoleEUICC, keep).DER, below.DER},
+	} {
+		_, err := v.EUICC(c[0], c[1], nil)
+		var e *cert.Error
+		require.ErrorAs(t, err, &e, rule)
+	}
+	// Cross-signed: one key under two CIs. Each chain is that of the CI it names.
+	cross := with(t, p, other.CI, cert.RoleEUM, func(c *x509.Certificate) {
+		c.Subject, c.SubjectKeyId = p.EUM.Certificate.Subject, p.EUM.Certificate.SubjectKeyId
+	})
+	v.CIs = append(v.CIs, other.CI.DER)
+	_, err = v.EUICC(euicc.DER, cross.DER, nil)
+	require.Error(t, err, "another key under the same name")
+	card, err := v.EUICC(foreign.DER, other.EUM.DER, other.CI.Certificate.SubjectKeyId)
+	require.NoError(t, err)
+	require.Equal(t, other.CI.Certificate.SubjectKeyId, card.CIKeyID)
+	_, err = v.EUICC(foreign.DER, other.EUM.DER, p.CI.Certificate.SubjectKeyId)
+	refused(t, err, cert.ErrUnknownCI, "8.11.1", "3.9")
 }

@@ -25,6 +25,7 @@ type body struct {
 	Renewed          time.Time `json:"renewed,omitzero"`
 	Seen             time.Time `json:"seen,omitzero"`
 	Sequence         int64     `json:"sequence,omitzero"`
+	ListedAt         int64     `json:"listedAt,omitzero"`
 }
 
 // job is an [eim.Job].
@@ -85,7 +86,7 @@ func encode(r eim.Record) ([]byte, error) {
 		Certificate: r.Certificate, AssociationToken: r.AssociationToken, Counter: r.Counter,
 		Queue: each(r.Queue, jobOf), History: each(r.History, jobOf),
 		Profiles: each(r.Profiles, func(p eim.Profile) profile { return profile(p) }),
-		Listed:   r.Listed.UTC(), Stale: r.Stale, Renewed: r.Renewed.UTC(), Seen: r.Seen.UTC(), Sequence: r.Sequence,
+		Listed:   r.Listed.UTC(), Stale: r.Stale, Renewed: r.Renewed.UTC(), Seen: r.Seen.UTC(), Sequence: r.Sequence, ListedAt: r.ListedAt,
 	}
 	if !b.isText() {
 		return nil, errText
@@ -104,7 +105,7 @@ func decode(data []byte) (eim.Record, error) {
 		Certificate: b.Certificate, AssociationToken: b.AssociationToken, Counter: b.Counter,
 		Queue: each(b.Queue, job.job), History: each(b.History, job.job),
 		Profiles: each(b.Profiles, func(p profile) eim.Profile { return eim.Profile(p) }),
-		Listed:   b.Listed, Stale: b.Stale, Renewed: b.Renewed, Seen: b.Seen, Sequence: b.Sequence,
+		Listed:   b.Listed, Stale: b.Stale, Renewed: b.Renewed, Seen: b.Seen, Sequence: b.Sequence, ListedAt: b.ListedAt,
 	}, nil
 }
 

@@ -257,8 +257,7 @@ func TestTextsThatCannotBeStored(t *testing.T) {
 	})
 }
 
-// The database's own words about another writer's work are ErrChanged, and a call
-// that is stopped in the middle has done all or nothing.
+// A call that is stopped in the middle has done all or nothing.
 func TestStoppedInTheMiddle(t *testing.T) {
 	t.Parallel()
 	kinds(t, func(t *testing.T, empty func(t testing.TB) opener) {
@@ -314,4 +313,31 @@ func TestQueriesUseIndexes(t *testing.T) {
 		require.Contains(t, strings.Join(plan, "\n"), index, query)
 		require.NotContains(t, strings.Join(plan, "\n"), "SCAN", query)
 	}
+}
+
+func ExampleOpen() {
+	dir, err := os.MkdirTemp("", "eim")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer os.RemoveAll(dir)
+	ctx := context.Background()
+	db, err := sql.Open("sqlite", filepath.Join(dir, "eim.db"))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer db.Close()
+	store, err := eimsql.Open(ctx, db) // for Config.Store of an eIM
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(store.Put(ctx, eim.Record{EID: device, Counter: 1}))
+	r, err := store.Find(ctx, device)
+	fmt.Println(r.Counter, err)
+	// Output:
+	// <nil>
+	// 1 <nil>
 }
