@@ -48,8 +48,10 @@ type town struct {
 	authority *profile.Authority
 }
 
-func newTown(t *testing.T) *town {
-	w := &town{World: danetest.NewWorld(t, danetest.Config{}), t: t, anchor: filepath.Join(t.TempDir(), "anchor.ds")}
+func newTown(t *testing.T) *town { return newTownAt(t, danetest.Config{}) }
+
+func newTownAt(t *testing.T, cfg danetest.Config) *town {
+	w := &town{World: danetest.NewWorld(t, cfg), t: t, anchor: filepath.Join(t.TempDir(), "anchor.ds")}
 	require.NoError(t, os.WriteFile(w.anchor, []byte(w.Anchor()), 0o600))
 	var err error
 	w.authority, err = profile.NewAuthority(profile.AuthorityConfig{Registry: townZone, RootKey: newKey(t), IssuerKey: newKey(t), Now: w.Now})
