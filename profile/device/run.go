@@ -95,7 +95,8 @@ type Session struct {
 // because another profile is in use, because the DNS proves that this one was
 // withdrawn, or because it could not be confirmed again for too long. Then, or
 // when serve returns, it begins again, at a pace that spares a provider with many
-// devices. Where nothing is known, nothing is connected.
+// devices. Where nothing is known, nothing is connected. Serve has to return soon
+// after its context ends, when its connection is closed: Run waits for it.
 func (d *Device) Run(ctx context.Context, serve func(ctx context.Context, s *Session) error) error {
 	r := runner{Device: d, pace: d.Pace.complete(), serve: serve}
 	r.wait = r.pace.Min
