@@ -1,6 +1,8 @@
 package device_test
 
 import (
+	"context"
+	"crypto/x509"
 	"testing"
 	"time"
 
@@ -61,5 +63,98 @@ func (r *running) connected(profileID uint64) {
 			return
 		}
 		require.Equal(r.t, device.Changed, e.Kind, "%v", e.Err)
+	}
+}
+
+// What the registry has not signed whoever can write to the card may have written.
+func TestAppletSigned(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	issuer := newKey(t)
+	authority, err := profile.NewAuthority(profile.AuthorityConfig{Registry: zone, RootKey: newKey(t), IssuerKey: issuer, Now: w.Now})
+	require.NoError(t, err)
+	for name, c := range map[string]struct {
+		endpoint, asp bool // signed by the issuer
+		withASP       bool
+		want          error
+	}{
+		"nothing":                {want: device.ErrUnsigned},
+		"the endpoint":           {endpoint: true},
+		"both":                   {endpoint: true, asp: true, withASP: true},
+		"the endpoint of a CA's": {endpoint: true, withASP: true, want: device.ErrUnsigned},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			card, err := applet.New(applet.Config{})
+			require.NoError(t, err)
+			client, err := iotsafe.Open(t.Context(), card, iotsafe.Options{Now: w.Now})
+			require.NoError(t, err)
+			p := w.profile(t, authority, 11, "parkoserv.ca")
+			if c.withASP {
+				p.ASPCertificates = [][]byte{authority.Root().Raw}
+			}
+			objects, err := applet.CIRA(p, applet.CIRAOptions{Issuer: issuer})
+			require.NoError(t, err)
+			for i, signed := range []bool{c.endpoint, c.asp} {
+				if file, ok := objects[len(objects)-2+i].(applet.File); ok && !signed {
+					objects[len(objects)-2+i] = applet.Removal{Object: file}
+				}
+			}
+			require.NoError(t, card.Put(objects...))
+			source := device.FromApplet(client, zone)
+			_, err = source.Load(t.Context())
+			require.NoError(t, err)
+			source.Signed = true
+			_, err = source.Load(t.Context())
+			if c.want == nil {
+				require.NoError(t, err)
+				return
+			}
+			require.ErrorIs(t, err, c.want)
+		})
+	}
+}
+
+// What is on the card instead of the profile in use ends its use, whatever it is.
+func TestAppletReplaced(t *testing.T) {
+	t.Parallel()
+	for name, change := range map[string]func(*testing.T, *world, *profile.Profile) *profile.Profile{
+		"another registry's": func(t *testing.T, w *world, _ *profile.Profile) *profile.Profile {
+			other := w.profile(t, w.authority, 11, "parkoserv.ca")
+			key := newKey(t)
+			a, err := profile.NewAuthority(profile.AuthorityConfig{Registry: "evil." + zone, RootKey: newKey(t), IssuerKey: newKey(t), Now: w.Now})
+			require.NoError(t, err)
+			other.Name = "11.1000000000000001.evil." + zone
+			other.Certificate, err = a.Issue(profile.Request{Name: other.Name, Device: id, PublicKey: key.Public(), NotAfter: other.NotAfter})
+			require.NoError(t, err)
+			other.PrivateKey, err = x509.MarshalPKCS8PrivateKey(key)
+			require.NoError(t, err)
+			other.CACertificates = a.Chain()
+			return other
+		},
+		"the CA of its provider": func(_ *testing.T, w *world, p *profile.Profile) *profile.Profile {
+			other := *p
+			other.ASPCertificates = [][]byte{w.authority.Root().Raw}
+			return &other
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			card, err := applet.New(applet.Config{})
+			require.NoError(t, err)
+			client, err := iotsafe.Open(t.Context(), card, iotsafe.Options{Now: w.Now})
+			require.NoError(t, err)
+			p := w.profile(t, w.authority, 11, "parkoserv.ca")
+			fill(t, card, p)
+			source := device.FromApplet(client, zone)
+			source.Every = time.Millisecond
+			c, err := source.Load(t.Context())
+			require.NoError(t, err)
+			fill(t, card, change(t, w, p))
+			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+			defer cancel()
+			require.NoError(t, source.Wait(ctx, c))
+		})
 	}
 }

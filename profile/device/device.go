@@ -89,7 +89,10 @@ func (d *Device) Verify(ctx context.Context) (*Identity, error) {
 }
 
 func (d *Device) confirm(ctx context.Context, c *Credentials) (*Identity, error) {
-	leaf := c.Certificate.Leaf
+	leaf, err := leafOf(c)
+	if err != nil {
+		return nil, err
+	}
 	id := &Identity{Credentials: c}
 	var wg sync.WaitGroup
 	var errDevice, errRegistry error
@@ -102,6 +105,21 @@ func (d *Device) confirm(ctx context.Context, c *Credentials) (*Identity, error)
 		return nil, fmt.Errorf("device: profile %d is not confirmed: %w", c.ProfileID, err)
 	}
 	return id, nil
+}
+
+// leafOf returns the device's certificate, which a source need not have parsed.
+func leafOf(c *Credentials) (*x509.Certificate, error) {
+	if c.Certificate.Leaf != nil {
+		return c.Certificate.Leaf, nil
+	}
+	if len(c.Certificate.Certificate) == 0 {
+		return nil, fmt.Errorf("device: profile %d has no certificate", c.ProfileID)
+	}
+	leaf, err := x509.ParseCertificate(c.Certificate.Certificate[0])
+	if err != nil {
+		return nil, fmt.Errorf("device: certificate of profile %d: %w", c.ProfileID, err)
+	}
+	return leaf, nil
 }
 
 // TLSConfig returns the configuration for mutual TLS with the provider of a

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/iotregistry/sdk/dane"
@@ -32,8 +33,13 @@ type Credentials struct {
 
 // same reports whether two profiles are one.
 func (c *Credentials) same(o *Credentials) bool {
-	return c == o || c != nil && o != nil && c.ProfileID == o.ProfileID && c.Host == o.Host && c.Port == o.Port &&
-		bytes.Equal(c.Certificate.Certificate[0], o.Certificate.Certificate[0])
+	if c == nil || o == nil || c == o {
+		return c == o
+	}
+	equal := (*x509.Certificate).Equal
+	return c.ProfileID == o.ProfileID && c.Name == o.Name && c.Registry == o.Registry && c.Host == o.Host && c.Port == o.Port &&
+		slices.EqualFunc(c.Certificate.Certificate, o.Certificate.Certificate, bytes.Equal) &&
+		slices.EqualFunc(c.CAs, o.CAs, equal) && slices.EqualFunc(c.ASP, o.ASP, equal)
 }
 
 // Source is where a device has its profile: [FromEUICC] and [FromApplet] make
@@ -90,23 +96,46 @@ func CredentialsOf(p *profile.Profile, signer crypto.Signer) (*Credentials, erro
 	return c, nil
 }
 
+// Wait takes a profile that cannot be used for another one too: c is not in use any
+// more.
 func (o *opened) Wait(ctx context.Context, c *Credentials) error {
-	for {
-		p, _ := o.card.Current()
-		if now, err := o.Load(ctx); err == nil && !now.same(c) || errors.Is(err, ErrNoProfile) && c != nil {
+	p, ok := o.card.Current()
+	if !ok && c != nil {
+		return nil
+	}
+	if ok {
+		now, err := CredentialsOf(p, o.signer)
+		if err == nil && !now.same(c) || err != nil && c != nil {
 			return nil
 		}
-		if err := o.card.Wait(ctx, p); err != nil {
-			return fmt.Errorf("device: %w", err)
-		}
 	}
+	if err := o.card.Wait(ctx, p); err != nil {
+		return fmt.Errorf("device: %w", err)
+	}
+	return nil
 }
+
+// Errors of an [Applet] whose profile is whole and must not be used.
+var (
+	ErrForeign  = errors.New("device: the certificate is of another registry; is it another registry's card?")
+	ErrUnsigned = errors.New("device: the registry has not signed where the card's provider listens, or who it is")
+)
 
 // Applet is a [Source] on an IoT SAFE applet: the profile that the registry has put
 // into the containers of its card, whose key never leaves it.
 type Applet struct {
 	Client   *iotsafe.Client // required
 	Registry string          // whose profiles count; required
+
+	// Signed demands that the registry's issuer has signed where the provider
+	// listens (container 9), and the provider's CA where there is one (container
+	// 10). Without it, whoever can write to the card, or is between it and this
+	// program, can send the device to a provider of his own, whose TLSA records are
+	// as good as any: they say who a host is, not whose device it may have. With it,
+	// to another provider of the same registry at most, since the signature names no
+	// device. Set it wherever the registry's cards have these containers; those that
+	// a card fills from a sealed profile (see package applet) have not.
+	Signed bool
 
 	// Every is how often the card is asked whether its profile is another, where it
 	// does not say so by itself; a card only speaks when asked. Zero: a minute.
@@ -127,6 +156,9 @@ func (a *Applet) Load(ctx context.Context) (*Credentials, error) {
 	if err != nil {
 		return nil, err
 	}
+	if a.Signed && (!p.EndpointSigned || p.ASP != nil && !p.ASPSigned) {
+		return nil, ErrUnsigned
+	}
 	for _, name := range p.Leaf().DNSNames {
 		id, _, err := dane.ParseDeviceName(name, a.Registry)
 		if err != nil {
@@ -144,7 +176,7 @@ func (a *Applet) Load(ctx context.Context) (*Credentials, error) {
 		}
 		return c, nil
 	}
-	return nil, fmt.Errorf("device: the card's certificate is of no device of %s: is it another registry's card?", a.Registry)
+	return nil, fmt.Errorf("%w: no device of %s", ErrForeign, a.Registry)
 }
 
 // steady signs once more where the card says that the registry has changed
@@ -160,7 +192,8 @@ func (s steady) Sign(rand io.Reader, digest []byte, opts crypto.SignerOpts) ([]b
 	return signature, err
 }
 
-// Wait implements [Source].
+// Wait implements [Source]. A card that cannot be read, or holds nothing whole, may
+// still have c in use.
 func (a *Applet) Wait(ctx context.Context, c *Credentials) error {
 	every := a.Every
 	if every <= 0 {
@@ -168,14 +201,21 @@ func (a *Applet) Wait(ctx context.Context, c *Credentials) error {
 	}
 	for {
 		now, err := a.Load(ctx)
-		if err == nil && !now.same(c) || errors.Is(err, ErrNoProfile) && c != nil {
+		if err == nil && !now.same(c) || c != nil && replaced(err) {
 			return nil
 		}
 		turn, cancel := context.WithTimeout(ctx, every)
-		_ = a.Client.Changed(turn) // or time to look again
+		if a.Client.Changed(turn) == nil && errors.Is(err, iotsafe.ErrChanged) { // it says so whatever it is asked
+			<-turn.Done()
+		}
 		cancel()
 		if ctx.Err() != nil {
 			return fmt.Errorf("device: %w", context.Cause(ctx))
 		}
 	}
+}
+
+// replaced reports whether a card has answered that its profile is none to be used.
+func replaced(err error) bool {
+	return errors.Is(err, ErrNoProfile) || errors.Is(err, ErrForeign) || errors.Is(err, ErrUnsigned)
 }

@@ -153,12 +153,8 @@ func (w *world) serveCertified(t testing.TB, host string) (address string, ca []
 // serving runs a provider that does as told with each connection.
 func (w *world) serving(t testing.TB, host string, published *x509.Certificate, handle func(*tls.Conn)) (address string, own []byte) {
 	key := newKey(t)
-	tmpl := &x509.Certificate{
-		SerialNumber: big.NewInt(1), DNSNames: []string{host},
-		NotBefore: w.Now().Add(-time.Hour), NotAfter: w.Now().AddDate(1, 0, 0),
-	}
-	der, err := x509.CreateCertificate(rand.Reader, tmpl, tmpl, key.Public(), key)
-	require.NoError(t, err)
+	der := selfSigned(t, w, host, key)
+	var err error
 	if published == nil {
 		published, err = x509.ParseCertificate(der)
 		require.NoError(t, err)
@@ -184,6 +180,17 @@ func (w *world) serving(t testing.TB, host string, published *x509.Certificate, 
 	})
 	t.Cleanup(func() { l.Close(); all.Wait() })
 	return l.Addr().String(), der
+}
+
+// selfSigned returns a provider's certificate.
+func selfSigned(t testing.TB, w *world, host string, key *ecdsa.PrivateKey) []byte {
+	tmpl := &x509.Certificate{
+		SerialNumber: big.NewInt(1), DNSNames: []string{host},
+		NotBefore: w.Now().Add(-time.Hour), NotAfter: w.Now().AddDate(1, 0, 0),
+	}
+	der, err := x509.CreateCertificate(rand.Reader, tmpl, tmpl, key.Public(), key)
+	require.NoError(t, err)
+	return der
 }
 
 func greet(conn *tls.Conn) {

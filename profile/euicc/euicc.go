@@ -195,27 +195,25 @@ func (c *Card) tell() {
 	c.using.Lock()
 	defer c.using.Unlock()
 	current, _ := c.Current()
-	if current == c.used {
-		return
-	}
-	if c.cfg.Use != nil {
+	if current != c.used && c.cfg.Use != nil {
 		c.cfg.Use(current)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.used = current
-	if c.wake != nil {
+	if c.wake != nil { // also where it is as it was: who waits may have seen what was in between
 		close(c.wake)
 		c.wake = nil
 	}
 }
 
 // Wait returns once the profile in use is another than p, nil for none, as
-// Current has told it, or with the error of ctx.
+// Current has told it, or with the error of ctx. Where there is a Use, it has been
+// told by then.
 func (c *Card) Wait(ctx context.Context, p *profile.Profile) error {
 	for {
 		c.mu.Lock()
-		if c.used != p {
+		if c.used != p && c.current() != p { // p may be on its way to Use
 			c.mu.Unlock()
 			return nil
 		}
@@ -241,14 +239,20 @@ func (c *Card) Wait(ctx context.Context, p *profile.Profile) error {
 func (c *Card) Current() (*profile.Profile, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	p := c.current()
+	return p, p != nil
+}
+
+// current is the profile in use, nil for none. The caller holds the lock.
+func (c *Card) current() *profile.Profile {
 	current := c.direct
 	if c.enabled != nil && (current == nil || c.enabled.profile.ID > current.profile.ID) {
 		current = c.enabled
 	}
 	if current == nil {
-		return nil, false
+		return nil
 	}
-	return current.profile, true
+	return current.profile
 }
 
 // Newest returns the ID of the newest profile that the card has taken, 0 when

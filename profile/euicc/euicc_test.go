@@ -1,6 +1,7 @@
 package euicc_test
 
 import (
+	"context"
 	"crypto/ecdh"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -13,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/iotregistry/sdk/profile"
@@ -152,4 +154,39 @@ func ExampleCard_Install() {
 	// Output:
 	// IoT profile 11 of device 1000000000000001 for parkoserv.ca:443 <nil>
 	// profile: open 11: profile is not newer than the installed one
+}
+
+// While Use is still being told of a profile, nobody who knows it already is woken
+// for it, again and again.
+func TestWaitWhileUseIsTold(t *testing.T) {
+	t.Parallel()
+	key, err := ecdh.P256().GenerateKey(rand.Reader)
+	require.NoError(t, err)
+	k, err := hpke.NewDHKEMPrivateKey(key)
+	require.NoError(t, err)
+	telling, told := make(chan struct{}), make(chan struct{})
+	card, err := euicc.New(euicc.Config{ID: id, Key: k, Registry: zone, Use: func(*profile.Profile) {
+		close(telling)
+		<-told
+	}})
+	require.NoError(t, err)
+	seal, trust := sealer(t)
+	sealed := seal(card, 1)
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		_, err := card.Install(sealed, trust)
+		assert.NoError(t, err)
+	})
+	<-telling
+	p, ok := card.Current()
+	require.True(t, ok)
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	require.ErrorIs(t, card.Wait(ctx, p), context.DeadlineExceeded)
+	close(told)
+	wg.Wait()
+	require.NoError(t, card.Wait(t.Context(), nil))
+	ctx, cancel = context.WithCancel(t.Context())
+	cancel()
+	require.ErrorIs(t, card.Wait(ctx, p), context.Canceled)
 }

@@ -1,6 +1,7 @@
 package pcsc
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -144,7 +145,8 @@ func (c *Card) ask(ctx context.Context, op string, command uint32, msg any, resu
 // Transmit sends one command APDU and returns the card's response. After a reset by
 // another program it connects anew and returns iotsafe.ErrCardReset: what was
 // selected on the card is selected no more. Where the daemon does not answer in
-// time the connection is of no more use, and later calls fail with ErrClosed.
+// time the connection is of no more use, and later calls fail with ErrClosed. A
+// caller who gives up before does not end it: the next one waits for the answer.
 func (c *Card) Transmit(ctx context.Context, command []byte) ([]byte, error) {
 	if len(command) < 4 || len(command) > maxCommandLen {
 		return nil, fmt.Errorf("%w: pcsc: a command of %d bytes", iotsafe.ErrArgument, len(command))
@@ -154,11 +156,38 @@ func (c *Card) Transmit(ctx context.Context, command []byte) ([]byte, error) {
 	case <-ctx.Done():
 		return nil, fmt.Errorf("pcsc: %w", ctx.Err())
 	}
-	defer func() { c.turn <- struct{}{} }()
+	if err := ctx.Err(); err != nil {
+		c.turn <- struct{}{}
+		return nil, fmt.Errorf("pcsc: %w", err)
+	}
+	limit := c.timeout
+	if deadline, ok := ctx.Deadline(); ok { // making a key takes longer
+		limit = max(time.Until(deadline), 0)
+	}
+	type answer struct {
+		response []byte
+		err      error
+	}
+	answers := make(chan answer, 1)
+	go func(ctx context.Context, command []byte) {
+		defer func() { c.turn <- struct{}{} }()
+		response, err := c.carry(ctx, limit, command)
+		answers <- answer{response, err}
+	}(context.WithoutCancel(ctx), bytes.Clone(command))
+	select {
+	case a := <-answers:
+		return a.response, a.err
+	case <-ctx.Done():
+		return nil, fmt.Errorf("pcsc: %w", ctx.Err())
+	}
+}
+
+// carry has the card carry out a command. The caller has the turn.
+func (c *Card) carry(ctx context.Context, limit time.Duration, command []byte) ([]byte, error) {
 	if c.closed {
 		return nil, ErrClosed
 	}
-	response, code, err := c.transmit(ctx, c.forProtocol(command))
+	response, code, err := c.transmit(ctx, limit, c.forProtocol(command))
 	switch {
 	case err != nil:
 		return nil, err
@@ -182,11 +211,7 @@ func (c *Card) forProtocol(command []byte) []byte {
 	return command
 }
 
-func (c *Card) transmit(ctx context.Context, command []byte) (response []byte, code uint32, err error) {
-	limit := c.timeout
-	if deadline, ok := ctx.Deadline(); ok { // making a key takes longer
-		limit = max(time.Until(deadline), 0)
-	}
+func (c *Card) transmit(ctx context.Context, limit time.Duration, command []byte) (response []byte, code uint32, err error) {
 	m := transmitMsg{
 		Card: c.handle, SendProtocol: c.protocol, SendPCI: pciSize, SendLength: uint32(len(command)),
 		ReceiveProtocol: c.protocol, ReceivePCI: pciSize, ReceiveLength: maxResponse,

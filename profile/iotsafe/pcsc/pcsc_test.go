@@ -299,7 +299,7 @@ func TestSilentDaemon(t *testing.T) {
 	require.ErrorIs(t, err, pcsc.ErrClosed)
 	require.NoError(t, card.Close())
 
-	opts.Timeout = 0
+	opts.Timeout = time.Second // for which Close waits
 	card, err = pcsc.Open(t.Context(), opts)
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -461,4 +461,35 @@ func FuzzPCSC(f *testing.F) {
 			_ = server.Close()
 		})
 	})
+}
+
+// slow is a card that answers when it is told to.
+type slow struct{ asked, answer chan struct{} }
+
+func (s slow) Transmit(ctx context.Context, _ []byte) ([]byte, error) {
+	s.asked <- struct{}{}
+	select {
+	case <-s.answer:
+		return []byte{0x90, 0x00}, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// One who gives up a command leaves the connection to others.
+func TestCancelledInTheMiddle(t *testing.T) {
+	t.Parallel()
+	card := slow{make(chan struct{}, 2), make(chan struct{}, 2)}
+	c, err := pcsc.Open(t.Context(), (&daemon{card: card, protocol: 2}).start(t))
+	require.NoError(t, err)
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() { <-card.asked; cancel() }()
+	_, err = c.Transmit(ctx, []byte{0, 0x84, 0, 0, 8})
+	require.ErrorIs(t, err, context.Canceled)
+	card.answer <- struct{}{}
+	card.answer <- struct{}{}
+	response, err := c.Transmit(t.Context(), []byte{0, 0x84, 0, 0, 8})
+	require.NoError(t, err)
+	require.Equal(t, []byte{0x90, 0x00}, response)
+	require.NoError(t, c.Close())
 }
