@@ -110,7 +110,7 @@ func (s *slot) Wait(ctx context.Context, c *rt.Credentials) error {
 		if s.turn(ctx, a, c) == nil {
 			return nil
 		}
-		if _, err := a.Client.Random(ctx, 8); lost(ctx, err) {
+		if _, err := a.Load(ctx); lost(ctx, err) { // the next turn begins with what it finds
 			s.drop(a)
 		}
 	}

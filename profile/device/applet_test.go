@@ -158,3 +158,46 @@ func TestAppletReplaced(t *testing.T) {
 		})
 	}
 }
+
+// Reading takes a card seconds: who waits after a look does not look again at once.
+func TestAppletWaitsWithoutReading(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	card, err := applet.New(applet.Config{})
+	require.NoError(t, err)
+	counted := &counting{Transport: card}
+	client, err := iotsafe.Open(t.Context(), counted, iotsafe.Options{Now: w.Now})
+	require.NoError(t, err)
+	source := device.FromApplet(client, zone)
+	_, err = source.Load(t.Context())
+	require.ErrorIs(t, err, device.ErrNoProfile)
+	fill(t, card, w.profile(t, w.authority, 11, "parkoserv.ca"))
+	c, err := source.Load(t.Context())
+	require.NoError(t, err)
+
+	before := counted.n.Load()
+	ended, stop := context.WithCancel(t.Context())
+	stop()
+	require.ErrorIs(t, source.Wait(ended, c), context.Canceled)
+	require.Equal(t, before, counted.n.Load())
+	require.NoError(t, source.Wait(t.Context(), nil), "another one than none is there")
+	require.Equal(t, before, counted.n.Load())
+
+	fill(t, card, w.profile(t, w.authority, 16, "parkoserv.ca"))
+	_, err = client.Random(t.Context(), 8) // any command tells
+	require.NoError(t, err)
+	_, err = client.ReadFile(t.Context(), iotsafe.Container(2))
+	require.ErrorIs(t, err, iotsafe.ErrChanged)
+	require.NoError(t, source.Wait(t.Context(), c))
+	require.Greater(t, counted.n.Load(), before)
+}
+
+type counting struct {
+	iotsafe.Transport
+	n atomic.Int64
+}
+
+func (c *counting) Transmit(ctx context.Context, command []byte) ([]byte, error) {
+	c.n.Add(1)
+	return c.Transport.Transmit(ctx, command)
+}

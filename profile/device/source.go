@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/iotregistry/sdk/dane"
@@ -140,7 +141,19 @@ type Applet struct {
 	// Every is how often the card is asked whether its profile is another, where it
 	// does not say so by itself; a card only speaks when asked. Zero: a minute.
 	Every time.Duration
+
+	mu   sync.Mutex
+	last loaded // what the card held when it was read last
 }
+
+type loaded struct {
+	credentials *Credentials
+	err         error
+}
+
+// settled reports whether the card has given an answer that counts until it says
+// that something has changed.
+func (l *loaded) settled() bool { return l.credentials != nil || replaced(l.err) }
 
 // FromApplet returns the profiles that an IoT SAFE applet holds, of one registry.
 func FromApplet(c *iotsafe.Client, registry string) *Applet {
@@ -149,6 +162,14 @@ func FromApplet(c *iotsafe.Client, registry string) *Applet {
 
 // Load implements [Source].
 func (a *Applet) Load(ctx context.Context) (*Credentials, error) {
+	c, err := a.load(ctx)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.last = loaded{c, err}
+	return c, err
+}
+
+func (a *Applet) load(ctx context.Context) (*Credentials, error) {
 	p, err := a.Client.Profile(ctx)
 	if errors.Is(err, iotsafe.ErrNotFound) {
 		return nil, fmt.Errorf("%w: %w", ErrNoProfile, err)
@@ -193,17 +214,24 @@ func (s steady) Sign(rand io.Reader, digest []byte, opts crypto.SignerOpts) ([]b
 }
 
 // Wait implements [Source]. A card that cannot be read, or holds nothing whole, may
-// still have c in use.
+// still have c in use. Reading takes a card seconds, so it begins with what was read
+// last: what has changed since, the client tells.
 func (a *Applet) Wait(ctx context.Context, c *Credentials) error {
 	every := a.Every
 	if every <= 0 {
 		every = time.Minute
 	}
-	for {
-		now, err := a.Load(ctx)
-		if err == nil && !now.same(c) || c != nil && replaced(err) {
+	a.mu.Lock()
+	last := a.last
+	a.mu.Unlock()
+	for ; ; last = (loaded{}) {
+		if !last.settled() {
+			last.credentials, last.err = a.Load(ctx)
+		}
+		if last.err == nil && !last.credentials.same(c) || c != nil && replaced(last.err) {
 			return nil
 		}
+		err := last.err
 		turn, cancel := context.WithTimeout(ctx, every)
 		if a.Client.Changed(turn) == nil && errors.Is(err, iotsafe.ErrChanged) { // it says so whatever it is asked
 			<-turn.Done()
