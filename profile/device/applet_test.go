@@ -3,6 +3,7 @@ package device_test
 import (
 	"context"
 	"crypto/x509"
+	"sync/atomic"
 	"testing"
 	"time"
 
