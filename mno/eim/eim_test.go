@@ -122,6 +122,28 @@ func TestCertificatesFirst(t *testing.T) {
 	require.Len(t, w.news(), 1)
 }
 
+// Devices of SGP.32 version 1.0 name neither themselves nor a transaction when they
+// are asked for certificates: the certificate says whose it is.
+func TestCertificatesAlone(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	c := w.card(1)
+	require.NoError(t, w.eim.Register(t.Context(), eim.EUICC{EID: c.eid}))
+	_, err := w.eim.Trigger(t.Context(), c.eid, eim.Download{ActivationCode: code})
+	require.NoError(t, err)
+	alone := func(data rsp.IPAEUICCData) error {
+		_, err := w.eim.ProvideEIMPackageResult(t.Context(), esipa.Result{Object: c.encode(&rsp.IPAEUICCDataResponse{Data: &data})})
+		return err
+	}
+	require.ErrorIs(t, alone(rsp.IPAEUICCData{}), esipa.ErrInvalidEID)
+	require.ErrorIs(t, alone(rsp.IPAEUICCData{EUICCCertificate: c.eum}), esipa.ErrInvalidEID, "it is nobody's")
+	require.False(t, c.status().Proven)
+	require.NoError(t, alone(rsp.IPAEUICCData{EUICCCertificate: c.id.DER, EUMCertificate: c.id.DER}), "of no use, and logged")
+	require.False(t, c.status().Proven)
+	require.NoError(t, alone(rsp.IPAEUICCData{EUICCCertificate: c.id.DER, EUMCertificate: c.eum}))
+	require.True(t, c.status().Proven)
+}
+
 func TestOpen(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, func(c *eim.Config) { c.Open = true })

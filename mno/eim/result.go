@@ -74,7 +74,7 @@ func (e *EIM) sender(ctx context.Context, said string, m *rsp.EIMPackageResult) 
 	}
 	id := transaction(m)
 	if len(id) == 0 {
-		return eid.ID{}, esipa.ErrInvalidEID
+		return certificateEID(m)
 	}
 	r, err := e.cfg.Store.FindJob(ctx, id.String())
 	if !errors.Is(err, ErrNotFound) {
@@ -84,6 +84,20 @@ func (e *EIM) sender(ctx context.Context, said string, m *rsp.EIMPackageResult) 
 		return device, nil // see askCertificates
 	}
 	return eid.ID{}, esipa.ErrUnknownEID
+}
+
+// certificateEID returns the EID in the certificate that a device was asked for. It
+// is what devices of SGP.32 version 1.0 answer with, which knows no transaction
+// there. Whether the certificate is good is looked at later.
+func certificateEID(m *rsp.EIMPackageResult) (eid.ID, error) {
+	if m.Data == nil || m.Data.Data == nil || m.Data.Data.EUICCCertificate == nil {
+		return eid.ID{}, esipa.ErrInvalidEID
+	}
+	c, err := x509.ParseCertificate(rsp.UnwrapCertificate(m.Data.Data.EUICCCertificate))
+	if err != nil {
+		return eid.ID{}, esipa.ErrInvalidEID
+	}
+	return parseEID(c.Subject.SerialNumber)
 }
 
 // transaction returns the eimTransactionId of a result, nil where it has none.
