@@ -44,6 +44,8 @@ func FuzzES2Request(f *testing.F) {
 		`{` + head + `,"iccid":"8944476500001224158"}`,
 		`{` + head + `,"iccid":"8944476500001224158","profileType":"P","timestamp":"2026-11-24T10:00:00Z","notificationPointId":"4",` +
 			`"notificationPointStatus":{"status":"Failed","statusCodeData":{"subjectCode":"8.1","reasonCode":"4.8"}},"resultData":"vzcA"}`,
+		`{` + head + `,"iccid":"8944476500001225158","finalProfileStatusIndicator":"Available"}`, // not the one that others speak of
+		`{` + head + `,"profileType":"P","iotSealedProfile":""}`,
 		`{"header":{}}`, `[]`, `{"a":{"a":{"a":[[[[[[[]]]]]]]}}}`, `{"iccid":"1","ICCID":"2"}`, "\xff", `{"iccid":null}`,
 	} {
 		f.Add(byte(max(i-1, 0)), body)

@@ -1,6 +1,7 @@
 package es2_test
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"strings"
@@ -38,11 +39,18 @@ func (s *script) note(call es2.Call, v any) error {
 }
 
 func (s *script) DownloadOrder(_ context.Context, call es2.Call, o mno.Order) (string, error) {
-	return iccid, s.note(call, o)
+	return cmp.Or(o.ICCID, iccid), s.note(call, o)
 }
 
 func (s *script) ConfirmOrder(_ context.Context, call es2.Call, c es2.ConfirmOrder) (mno.Receipt, error) {
-	return s.receipt, s.note(call, c)
+	r := s.receipt
+	if r.Device.IsZero() {
+		r.Device = c.Device
+	}
+	if r.MatchingID == "" && c.MatchingID != nil {
+		r.MatchingID = *c.MatchingID
+	}
+	return r, s.note(call, c)
 }
 
 func (s *script) CancelOrder(_ context.Context, call es2.Call, c es2.CancelOrder) error {

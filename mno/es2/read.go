@@ -70,7 +70,7 @@ func (r *downloadOrderRequest) order() (mno.Order, error) {
 	if len(r.ProfileType) > maxText {
 		return mno.Order{}, invalid(mno.SubjectProfileType, r.ProfileType, "profileType is too long")
 	}
-	o := mno.Order{Device: device, ProfileID: r.IoTProfileID, Sealed: r.IoTSealedProfile,
+	o := mno.Order{Device: device, ProfileID: r.IoTProfileID, Sealed: orNil(r.IoTSealedProfile),
 		ProfileType: r.ProfileType, ICCID: r.ICCID}
 	if err := o.Validate(); err != nil {
 		return mno.Order{}, err
@@ -152,11 +152,19 @@ func (r *progressRequest) progress() (mno.Progress, error) {
 		return mno.Progress{}, invalid(mno.SubjectProfileType, r.ProfileType, "profileType is too long")
 	}
 	p := mno.Progress{Device: device, ICCID: iccid, ProfileType: r.ProfileType, ProfileID: r.IoTProfileID,
-		Time: at.UTC(), Point: mno.Point(r.Point), Result: r.Result}
+		Time: at.UTC(), Point: mno.Point(r.Point), Result: orNil(r.Result)}
 	if err := r.Status.err(); err != nil && !errors.As(err, &p.Failure) {
 		return mno.Progress{}, invalid(mno.SubjectFunction, r.Status.Status, "notificationPointStatus.status is not one of SGP.22")
 	}
 	return p, nil
+}
+
+// orNil takes an empty member as one that is not there, as it is on the way back.
+func orNil(b []byte) []byte {
+	if len(b) == 0 {
+		return nil
+	}
+	return b
 }
 
 func validMatchingID(s string) bool {
