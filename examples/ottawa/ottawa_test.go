@@ -15,7 +15,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -103,19 +102,15 @@ func swtpm(t *testing.T) string {
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, os.RemoveAll(dir)) })
 	socket := filepath.Join(dir, "tpm")
-	cmd := exec.CommandContext(t.Context(), program, "socket", "--tpm2", "--tpmstate", "dir="+dir,
-		"--server", "type=unixio,path="+socket, "--ctrl", "type=unixio,path="+socket+".ctrl", "--flags", "not-need-init,startup-clear")
+	cmd := exec.Command(program, "socket", "--tpm2", "--tpmstate", "dir="+dir,
+		"--server", "type=unixio,path="+socket, "--ctrl", "type=unixio,path="+socket+".ctrl", "--flags", "startup-clear")
 	require.NoError(t, cmd.Start())
-	t.Cleanup(func() { _ = cmd.Wait() }) // after its context has ended it
-	for deadline := time.Now().Add(20 * time.Second); ; {
-		conn, err := net.Dial("unix", socket+".ctrl") // the other one is for a single client
-		if err == nil {
-			require.NoError(t, conn.Close())
-			return socket
-		}
-		require.True(t, time.Now().Before(deadline), "swtpm does not begin: %v", err)
-		runtime.Gosched()
-	}
+	t.Cleanup(func() { _, _ = cmd.Process.Kill(), cmd.Wait() })
+	require.Eventually(t, func() bool {
+		conn, err := net.Dial("unix", socket)
+		return err == nil && conn.Close() == nil
+	}, 20*time.Second, time.Millisecond, "swtpm does not start")
+	return socket
 }
 
 func TestOneDevice(t *testing.T) {
