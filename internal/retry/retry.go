@@ -98,6 +98,26 @@ func Permanent(err error) bool {
 	return alert || errors.As(err, &cert) || errors.As(err, &record)
 }
 
+// NothingSent reports whether a request failed before a byte of it left, so that
+// it cannot have been carried out.
+func NothingSent(err error) bool {
+	var op *net.OpError
+	var dns *net.DNSError
+	return errors.As(err, &op) && op.Op == "dial" || errors.As(err, &dns)
+}
+
+// Straight returns a copy of c, nil being http.DefaultClient, that stops at
+// redirects: what a call carries, a token or a proof, follows nobody to another
+// host.
+func Straight(c *http.Client) *http.Client {
+	if c == nil {
+		c = http.DefaultClient
+	}
+	own := *c
+	own.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	return &own
+}
+
 // After is how long an answer asks to be left alone (RFC 9110 section 10.2.3, in
 // seconds); 0 where it does not, or asks for more than an hour.
 func After(h http.Header) time.Duration {

@@ -184,7 +184,7 @@ func (c *Client) attempt(ctx context.Context, path string, body []byte, resp res
 	}
 	r.Header.Set("Content-Type", contentType)
 	r.Header.Set(headerProtocol, Version)
-	res, err := c.http().Do(r)
+	res, err := retry.Straight(c.HTTP).Do(r)
 	if err != nil {
 		return &TransportError{Path: path, Err: err, permanent: retry.Permanent(err)}
 	}

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"time"
 
 	"github.com/iotregistry/sdk/internal/retry"
@@ -83,16 +82,4 @@ func (c *Client) callID() (string, error) {
 		return "", fmt.Errorf("es2: call identifier: %w", err)
 	}
 	return hex.EncodeToString(b[:]), nil
-}
-
-// http returns the client to use, made to stop at redirects: an order follows
-// nobody to another host.
-func (c *Client) http() *http.Client {
-	h := http.DefaultClient
-	if c.HTTP != nil {
-		h = c.HTTP
-	}
-	own := *h
-	own.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	return &own
 }

@@ -204,9 +204,9 @@ func (c *Client) attempt(ctx context.Context, x *exchange) ([]byte, error) {
 	r.Header.Set("Content-Type", x.mediaType)
 	r.Header.Set(headerProtocol, Version)
 	r.Header.Set("User-Agent", userAgent)
-	res, err := c.http().Do(r)
+	res, err := retry.Straight(c.HTTP).Do(r)
 	if err != nil {
-		return nil, &TransportError{Path: x.path, Err: err, permanent: retry.Permanent(err) || x.once && !nothingSent(err)}
+		return nil, &TransportError{Path: x.path, Err: err, permanent: retry.Permanent(err) || x.once && !retry.NothingSent(err)}
 	}
 	defer res.Body.Close()
 	data, err := io.ReadAll(io.LimitReader(res.Body, MaxAnswer+1))
@@ -236,16 +236,4 @@ func (x *exchange) check(res *http.Response, data []byte) ([]byte, error) {
 		return bad(fmt.Errorf("the answer is not %s: is this an ES9+ server?", x.mediaType))
 	}
 	return data, nil
-}
-
-// http returns the client to use, made to stop at redirects: a device's proof
-// follows nobody to another host.
-func (c *Client) http() *http.Client {
-	h := http.DefaultClient
-	if c.HTTP != nil {
-		h = c.HTTP
-	}
-	own := *h
-	own.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	return &own
 }

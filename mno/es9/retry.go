@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"time"
 
 	"github.com/iotregistry/sdk/internal/retry"
@@ -73,11 +72,4 @@ func (c *Client) random() io.Reader {
 		return c.Rand
 	}
 	return crand.Reader
-}
-
-// nothingSent reports whether a request failed before a byte of it left.
-func nothingSent(err error) bool {
-	var op *net.OpError
-	var dns *net.DNSError
-	return errors.As(err, &op) && op.Op == "dial" || errors.As(err, &dns)
 }

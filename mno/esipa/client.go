@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"mime"
-	"net"
 	"net/http"
 	"strings"
 	"time"
@@ -265,9 +264,9 @@ func (c *Client) attempt(ctx context.Context, x *exchange) ([]byte, error) {
 	r.Header.Set("Content-Type", TypeASN1)
 	r.Header.Set(headerProtocol, Version)
 	r.Header.Set("User-Agent", userAgent)
-	res, err := c.http().Do(r)
+	res, err := retry.Straight(c.HTTP).Do(r)
 	if err != nil {
-		return nil, &TransportError{Function: x.function, Err: err, permanent: retry.Permanent(err) || x.once && !nothingSent(err)}
+		return nil, &TransportError{Function: x.function, Err: err, permanent: retry.Permanent(err) || x.once && !retry.NothingSent(err)}
 	}
 	defer res.Body.Close()
 	data, err := io.ReadAll(io.LimitReader(res.Body, MaxAnswer+1))
@@ -298,23 +297,4 @@ func (x *exchange) check(res *http.Response, data []byte) ([]byte, error) {
 		return bad(fmt.Errorf("the answer is not %s: is this an eIM?", TypeASN1))
 	}
 	return data, nil
-}
-
-// http returns the client to use, made to stop at redirects: a device's proof
-// follows nobody to another host.
-func (c *Client) http() *http.Client {
-	h := http.DefaultClient
-	if c.HTTP != nil {
-		h = c.HTTP
-	}
-	own := *h
-	own.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	return &own
-}
-
-// nothingSent reports whether a request failed before a byte of it left.
-func nothingSent(err error) bool {
-	var op *net.OpError
-	var dns *net.DNSError
-	return errors.As(err, &op) && op.Op == "dial" || errors.As(err, &dns)
 }

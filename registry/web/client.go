@@ -203,7 +203,7 @@ func (c *Client) send(ctx context.Context, r *request) (*http.Response, error) {
 	if c.Token != "" {
 		req.Header.Set("Authorization", "Bearer "+string(c.Token))
 	}
-	res, err := c.http().Do(req)
+	res, err := retry.Straight(c.HTTP).Do(req)
 	if err != nil {
 		return nil, &TransportError{Method: r.method, Path: r.path, Err: err, permanent: retry.Permanent(err)}
 	}
@@ -246,18 +246,6 @@ func decodeProblem(res *http.Response, data []byte, bad func(error) error) error
 	}
 	p.Status, p.after = res.StatusCode, retry.After(res.Header)
 	return p
-}
-
-// http returns the client to use, made to stop at redirects: a token follows
-// nobody to another host.
-func (c *Client) http() *http.Client {
-	h := http.DefaultClient
-	if c.HTTP != nil {
-		h = c.HTTP
-	}
-	own := *h
-	own.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	return &own
 }
 
 func page(after string, limit int) url.Values {
